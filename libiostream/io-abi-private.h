@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* Version 1 of the layout of the shared pages, as written down in doc/abi.xml.
+ * A connection has two regions of this layout: the owner's, which only the
+ * owner writes, and the client's, which only the client writes. Lines are 128
+ * bytes, because processors fetch pairs. Everything here can be rewritten by a
+ * peer at any moment: each field is read once, with an atomic load, and what
+ * was read is checked before it is used. */
+
+#define IO_ABI_MAGIC        0x72745349u /* "ISTr" */
+#define IO_ABI_VERSION      1
+#define IO_ABI_ENTRIES      0x1000
+#define IO_ABI_ENTRY_SHIFT  5
+#define IO_ABI_MAX_ENTRIES  65536u
+
+typedef enum {
+  IO_ABI_SIDE_OWNER  = 1,
+  IO_ABI_SIDE_CLIENT = 2
+} IOAbiSide;
+
+typedef struct {
+  _Atomic uint32_t tag;      /* id (16) | flags (8) | lap (8), stored last */
+  _Atomic uint32_t data_offset;
+  _Atomic uint32_t data_length;
+  _Atomic uint32_t control_offset;
+  _Atomic uint32_t control_length;
+  _Atomic uint32_t sequence;
+  _Atomic uint64_t timestamp;
+} IOAbiEntry;
+
+typedef struct {
+  /* 0x000: read once at attach, never again */
+  _Atomic uint32_t magic;
+  _Atomic uint16_t abi;
+  _Atomic uint8_t  side;
+  _Atomic uint8_t  entry_shift;
+  _Atomic uint32_t entry_count;
+  _Atomic uint32_t region_bytes;
+  _Atomic uint64_t start_index;
+  uint8_t pad0[128 - 24];
+
+  /* 0x080: 0 = awake, else the number of this sleep */
+  _Atomic uint32_t bell_epoch;
+  uint8_t pad1[128 - 4];
+
+  /* 0x100: next index nobody has taken; only for clients that let the owner
+   * take entries back */
+  _Atomic uint64_t claim;
+  uint8_t pad2[128 - 8];
+
+  /* 0x180: the owner's word on the stream */
+  _Atomic uint64_t revoked_before;
+  _Atomic uint32_t state;
+  _Atomic uint32_t generation;
+  _Atomic uint32_t open_epoch;
+  uint8_t pad3[128 - 20];
+
+  /* 0x200: synchronous calls, and the token of the last notification */
+  _Atomic uint32_t call;
+  _Atomic uint32_t call_token;
+  _Atomic uint64_t answer;
+  _Atomic uint32_t token;
+  uint8_t pad4[128 - 20];
+
+  /* 0x280: statistics; never used for a decision */
+  _Atomic uint64_t produced;
+  _Atomic uint64_t consumed;
+  uint8_t pad5[128 - 16];
+
+  uint8_t reserved[IO_ABI_ENTRIES - 0x300];
+
+  /* 0x1000 */
+  IOAbiEntry entries[];
+} IOAbiRegion;
+
+G_STATIC_ASSERT (sizeof (IOAbiEntry) == 1 << IO_ABI_ENTRY_SHIFT);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiEntry, tag) == 0);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiEntry, data_offset) == 4);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiEntry, data_length) == 8);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiEntry, control_offset) == 12);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiEntry, control_length) == 16);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiEntry, sequence) == 20);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiEntry, timestamp) == 24);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, magic) == 0x000);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, abi) == 0x004);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, side) == 0x006);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, entry_shift) == 0x007);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, entry_count) == 0x008);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, region_bytes) == 0x00c);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, start_index) == 0x010);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, bell_epoch) == 0x080);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, claim) == 0x100);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, revoked_before) == 0x180);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, state) == 0x188);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, generation) == 0x18c);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, open_epoch) == 0x190);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, call) == 0x200);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, call_token) == 0x204);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, answer) == 0x208);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, token) == 0x210);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, produced) == 0x280);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, consumed) == 0x288);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, entries) == IO_ABI_ENTRIES);
+G_STATIC_ASSERT (ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2);

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#if !defined(IO_STREAM_INSIDE) && !defined(IO_STREAM_COMPILATION)
+#error "Only <libiostream/iostream.h> can be included directly."
+#endif
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/**
+ * IODirection:
+ * @IO_DIRECTION_NONE: no direction
+ * @IO_DIRECTION_IN: the memory is written by the device (or by the peer) and
+ *   read here
+ * @IO_DIRECTION_OUT: the memory is written here and read by the device (or by
+ *   the peer)
+ * @IO_DIRECTION_IN_OUT: both
+ *
+ * Which way data moves through a piece of memory, as in Apple's IODirection.
+ * It has nothing to do with the input and output of a stream.
+ *
+ * Since: 1.0
+ */
+typedef enum {
+  IO_DIRECTION_NONE   = 0,
+  IO_DIRECTION_IN     = 1 << 0,
+  IO_DIRECTION_OUT    = 1 << 1,
+  IO_DIRECTION_IN_OUT = IO_DIRECTION_IN | IO_DIRECTION_OUT
+} IODirection;
+
+/**
+ * IOMemoryMapFlags:
+ * @IO_MEMORY_MAP_NONE: readable, and writable if the memory is
+ * @IO_MEMORY_MAP_READ_ONLY: readable only (kIOMapReadOnly)
+ *
+ * How memory is mapped. The values are those of Apple's map options.
+ *
+ * Since: 1.0
+ */
+typedef enum {
+  IO_MEMORY_MAP_NONE      = 0,
+  IO_MEMORY_MAP_READ_ONLY = 0x1000
+} IOMemoryMapFlags;
+
+/**
+ * IOStreamMode:
+ * @IO_STREAM_MODE_INPUT: payload travels from the client to the stream
+ * @IO_STREAM_MODE_OUTPUT: payload travels from the stream to the client
+ * @IO_STREAM_MODE_INPUT_OUTPUT: payload travels both ways
+ *
+ * Which way payload travels, seen from the stream. The numbers are those of
+ * Apple's IOStreamMode. Both queues are used in every mode: the one that does
+ * not carry payload carries the buffers back.
+ *
+ * Since: 1.0
+ */
+typedef enum {
+  IO_STREAM_MODE_INPUT,
+  IO_STREAM_MODE_OUTPUT,
+  IO_STREAM_MODE_INPUT_OUTPUT
+} IOStreamMode;
+
+/**
+ * IOStreamState:
+ * @IO_STREAM_STATE_CLOSED: no client has the stream open
+ * @IO_STREAM_STATE_STOPPED: open, and not running
+ * @IO_STREAM_STATE_RUNNING: buffers travel
+ * @IO_STREAM_STATE_SUSPENDED: started, and paused for the moment
+ *
+ * Where a stream is in its life: closed, open (stopped), running, suspended
+ * and running again, stopped, closed.
+ *
+ * Since: 1.0
+ */
+typedef enum {
+  IO_STREAM_STATE_CLOSED,
+  IO_STREAM_STATE_STOPPED,
+  IO_STREAM_STATE_RUNNING,
+  IO_STREAM_STATE_SUSPENDED
+} IOStreamState;
+
+/**
+ * IOStreamPeerAccess:
+ * @IO_STREAM_PEER_ACCESS_BY_MODE: read-only if the stream is made in output
+ *   mode, else writable
+ * @IO_STREAM_PEER_ACCESS_READ: the kernel lets clients only read the buffers
+ * @IO_STREAM_PEER_ACCESS_READ_WRITE: clients may write the buffers
+ *
+ * What clients can do with the memory of the buffers. The choice is made when
+ * the stream is made, and held by the kernel.
+ *
+ * Since: 1.0
+ */
+typedef enum {
+  IO_STREAM_PEER_ACCESS_BY_MODE,
+  IO_STREAM_PEER_ACCESS_READ,
+  IO_STREAM_PEER_ACCESS_READ_WRITE
+} IOStreamPeerAccess;
+
+/**
+ * IOStreamOpenFlags:
+ * @IO_STREAM_OPEN_NONE: as %IO_STREAM_OPEN_EXCLUSIVE
+ * @IO_STREAM_OPEN_EXCLUSIVE: nobody else can open the stream meanwhile
+ *   (kIOStreamOpenExclusive)
+ * @IO_STREAM_OPEN_SHARED: others can open it too (kIOStreamOpenShared)
+ *
+ * How a stream is opened. The numbers are those of Apple's open options.
+ * Giving both is %IO_STREAM_ERROR_BAD_ARGUMENT.
+ *
+ * Since: 1.0
+ */
+typedef enum {
+  IO_STREAM_OPEN_NONE      = 0,
+  IO_STREAM_OPEN_EXCLUSIVE = 0x00010000,
+  IO_STREAM_OPEN_SHARED    = 0x00020000
+} IOStreamOpenFlags;
+
+/**
+ * IOStreamMemoryType:
+ * @IO_STREAM_MEMORY_OUTPUT_QUEUE: the queue from the stream to the client
+ * @IO_STREAM_MEMORY_INPUT_QUEUE: the queue from the client to the stream
+ * @IO_STREAM_MEMORY_BUFFER_DATA: the data part of a buffer; its number is
+ *   or-ed to the value
+ * @IO_STREAM_MEMORY_BUFFER_CONTROL: the control part of a buffer; its number
+ *   is or-ed to the value
+ *
+ * The memory a client can ask for. The numbers are those of Apple's
+ * IOStreamMemoryType; see %IO_STREAM_MEMORY_TYPE_MASK and
+ * %IO_STREAM_MEMORY_BUFFER_ID_MASK.
+ *
+ * Since: 1.0
+ */
+typedef enum {
+  IO_STREAM_MEMORY_OUTPUT_QUEUE   = 0x10000000,
+  IO_STREAM_MEMORY_INPUT_QUEUE    = 0x20000000,
+  IO_STREAM_MEMORY_BUFFER_DATA    = 0x30000000,
+  IO_STREAM_MEMORY_BUFFER_CONTROL = 0x40000000
+} IOStreamMemoryType;
+
+/**
+ * IO_STREAM_MEMORY_TYPE_MASK:
+ *
+ * The bits of a memory type that hold the #IOStreamMemoryType.
+ *
+ * Since: 1.0
+ */
+#define IO_STREAM_MEMORY_TYPE_MASK 0xF0000000u
+
+/**
+ * IO_STREAM_MEMORY_BUFFER_ID_MASK:
+ *
+ * The bits of a memory type that hold the number of the buffer.
+ *
+ * Since: 1.0
+ */
+#define IO_STREAM_MEMORY_BUFFER_ID_MASK 0x0FFFFFFFu
+
+/**
+ * IO_STREAM_BUFFER_ID_INVALID:
+ *
+ * A buffer number that no buffer has (kIOStreamBufferIDInvalid).
+ *
+ * Since: 1.0
+ */
+#define IO_STREAM_BUFFER_ID_INVALID 0xFFFFFFFFu
+
+/**
+ * IO_STREAM_MAX_BUFFERS:
+ *
+ * How many buffers a stream can have.
+ *
+ * Since: 1.0
+ */
+#define IO_STREAM_MAX_BUFFERS 65536u
+
+G_END_DECLS

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+/* Version 1 of the control protocol, as written down in doc/protocol.xml: one
+ * message is one packet of a SOCK_SEQPACKET socket, a header of 16 bytes and a
+ * GVariant, at most 4,096 bytes in all, in the byte order of the machine. */
+
+#define IO_PROTOCOL_VERSION      1
+#define IO_PROTOCOL_MAX_PACKET   4096
+#define IO_PROTOCOL_HEADER_SIZE  16
+
+typedef enum {
+  IO_PACKET_CALL  = 1,
+  IO_PACKET_REPLY = 2,
+  IO_PACKET_EVENT = 3
+} IOPacketKind;
+
+typedef struct {
+  guint8  version;
+  guint8  kind;     /* IOPacketKind */
+  guint16 opcode;   /* IOOpcode */
+  guint32 serial;   /* of the call; a reply repeats it; 0 in events */
+  guint32 status;   /* replies: 0 or an IOStreamError, body is then (s) */
+  guint32 length;   /* of the body */
+} IOPacketHeader;
+
+G_STATIC_ASSERT (sizeof (IOPacketHeader) == IO_PROTOCOL_HEADER_SIZE);
+
+typedef enum {
+  /* every service */
+  IO_OPCODE_HELLO          = 1,  /* (usa{sv}) version, program, options
+                                    -> (ussa{sv}) version, name, class, attributes */
+  IO_OPCODE_GET_ATTRIBUTES = 2,  /* () -> (a{sv}) */
+  IO_OPCODE_OPEN           = 3,  /* (ua{sv}) IOStreamOpenFlags, options
+                                    -> (a{sv}) and descriptors, see below */
+  IO_OPCODE_READY          = 4,  /* () -> (): the client has mapped everything */
+  IO_OPCODE_CLOSE          = 5,  /* () -> () */
+  IO_OPCODE_GET_MEMORY     = 6,  /* (u) memory type
+                                    -> (uutttb) memory number, map flags, offset,
+                                       length, size of it all, writable;
+                                       one descriptor */
+
+  /* streams; the numbers of Apple's selectors + 32 */
+  IO_OPCODE_START            = 34, /* () -> () */
+  IO_OPCODE_STOP             = 35, /* () -> () */
+  IO_OPCODE_SUSPEND          = 36, /* () -> () */
+  IO_OPCODE_GET_MODE         = 37, /* () -> (u) */
+  IO_OPCODE_SET_MODE         = 38, /* (u) -> () */
+  IO_OPCODE_GET_BUFFER_COUNT = 39, /* () -> (u) */
+  IO_OPCODE_GET_BUFFERS      = 40, /* (u) first
+                                      -> (uua(uttutt)) count of all, generation,
+                                         for each buffer from first on, as many
+                                         as fit: data memory number (0: none),
+                                         offset, length; control likewise */
+
+  /* events, from the owner */
+  IO_OPCODE_TERMINATED     = 64, /* (us) IOStreamError or 0, reason */
+  IO_OPCODE_STATE_CHANGED  = 65, /* (u) IOStreamState */
+  IO_OPCODE_MODE_CHANGED   = 66, /* (u) */
+  IO_OPCODE_BUFFERS_CHANGED = 67 /* (uu) generation, count */
+} IOOpcode;
+
+/* Answer to OPEN of a stream: a{sv} with
+ *   "queue-length" u, "epoch" u, "mode" u, "state" u, "buffer-count" u
+ * and three descriptors: the owner's region, the client's region, the client's
+ * end of the bell. */

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "io-abi-private.h"
+#include "io-stream-buffer-queue-entry.h"
+
+G_BEGIN_DECLS
+
+/* One end of a ring of entries in a region. An entry is published by its own
+ * mark (the lap of its index), so that one cache line travels and not two. No
+ * index is shared: whoever lends never lends more than the ring holds, so a
+ * slot that is needed is free.
+ *
+ * Not thread safe: one writer, one reader, each with the lock of its book. */
+typedef struct {
+  IOAbiEntry *entries;
+  guint32     mask;
+  guint8      shift;
+  guint64     index;   /* of the next entry to write, or to read */
+} IORing;
+
+/* @count: a power of two, at most IO_ABI_MAX_ENTRIES */
+void _io_ring_init (IORing     *self,
+                    IOAbiEntry *entries,
+                    guint32     count,
+                    guint64     start_index);
+
+/* Laps run from 1 to 255, so that zeroed memory is never a published entry. */
+static inline guint32
+_io_ring_lap (const IORing *self,
+              guint64       index)
+{
+  return 1 + (guint32) ((index >> self->shift) % 255);
+}
+
+static inline guint32
+_io_ring_expected_tag (const IORing *self,
+                       guint64       index)
+{
+  return _io_ring_lap (self, index) << 24;
+}
+
+/* Is there an entry at @index? One relaxed load. */
+static inline gboolean
+_io_ring_is_published (const IORing *self,
+                       guint64       index)
+{
+  guint32 tag = atomic_load_explicit (&self->entries[index & self->mask].tag,
+                                      memory_order_relaxed);
+
+  return (tag & 0xff000000u) == _io_ring_expected_tag (self, index);
+}
+
+/* Copies the next entry out; FALSE if there is none. What it copied is the
+ * peer's word and not checked. */
+static inline gboolean
+_io_ring_take (IORing                   *self,
+               IOStreamBufferQueueEntry *entry)
+{
+  IOAbiEntry *slot = &self->entries[self->index & self->mask];
+  guint32 tag = atomic_load_explicit (&slot->tag, memory_order_acquire);
+
+  if ((tag & 0xff000000u) != _io_ring_expected_tag (self, self->index))
+    return FALSE;
+
+  entry->buffer_id = tag & 0xffffu;
+  entry->data_offset = atomic_load_explicit (&slot->data_offset, memory_order_relaxed);
+  entry->data_length = atomic_load_explicit (&slot->data_length, memory_order_relaxed);
+  entry->control_offset = atomic_load_explicit (&slot->control_offset, memory_order_relaxed);
+  entry->control_length = atomic_load_explicit (&slot->control_length, memory_order_relaxed);
+  entry->sequence = atomic_load_explicit (&slot->sequence, memory_order_relaxed);
+  entry->timestamp = atomic_load_explicit (&slot->timestamp, memory_order_relaxed);
+  entry->reserved = 0;
+  self->index++;
+
+  return TRUE;
+}
+
+/* Writes the next entry; the mark goes last. The caller knows from its own
+ * book that the slot is free. */
+static inline void
+_io_ring_put (IORing                         *self,
+              const IOStreamBufferQueueEntry *entry)
+{
+  IOAbiEntry *slot = &self->entries[self->index & self->mask];
+  guint32 tag = _io_ring_expected_tag (self, self->index) | (entry->buffer_id & 0xffffu);
+
+  atomic_store_explicit (&slot->data_offset, entry->data_offset, memory_order_relaxed);
+  atomic_store_explicit (&slot->data_length, entry->data_length, memory_order_relaxed);
+  atomic_store_explicit (&slot->control_offset, entry->control_offset, memory_order_relaxed);
+  atomic_store_explicit (&slot->control_length, entry->control_length, memory_order_relaxed);
+  atomic_store_explicit (&slot->sequence, entry->sequence, memory_order_relaxed);
+  atomic_store_explicit (&slot->timestamp, entry->timestamp, memory_order_relaxed);
+  atomic_store_explicit (&slot->tag, tag, memory_order_release);
+  self->index++;
+}
+
+G_END_DECLS

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#if !defined(IO_STREAM_INSIDE) && !defined(IO_STREAM_COMPILATION)
+#error "Only <libiostream/iostream.h> can be included directly."
+#endif
+
+#include <libiostream/io-notification-port.h>
+#include <libiostream/io-service.h>
+#include <libiostream/io-stream-buffer.h>
+#include <libiostream/io-stream-buffer-queue.h>
+
+G_BEGIN_DECLS
+
+#define IO_TYPE_STREAM (io_stream_get_type ())
+
+IO_AVAILABLE_IN_ALL
+G_DECLARE_DERIVABLE_TYPE (IOStream, io_stream, IO, STREAM, IOService)
+
+/**
+ * IOStreamClass:
+ * @parent_class: the parent class
+ * @start: a client starts the stream; the state is %IO_STREAM_STATE_RUNNING
+ *   already, so buffers can be sent here. The default does nothing and
+ *   succeeds
+ * @stop: the last running client stops. The default does nothing and succeeds
+ * @suspend: the stream pauses. The default does nothing and succeeds
+ * @set_mode: the mode shall change. The default lets it change unless the
+ *   stream is open (%IO_STREAM_ERROR_STILL_OPEN)
+ * @input_callback: class handler of #IOStream::input
+ *
+ * The virtual methods of #IOStream. All are called in the context of the
+ * stream, with no lock held; chaining up is never needed.
+ *
+ * Since: 1.0
+ */
+struct _IOStreamClass {
+  IOServiceClass parent_class;
+
+  gboolean (*start)          (IOStream      *self,
+                              GError       **error);
+  gboolean (*stop)           (IOStream      *self,
+                              GError       **error);
+  gboolean (*suspend)        (IOStream      *self,
+                              GError       **error);
+  gboolean (*set_mode)       (IOStream      *self,
+                              IOStreamMode   mode,
+                              GError       **error);
+  void     (*input_callback) (IOStream      *self,
+                              guint32        token);
+
+  /*< private >*/
+  gpointer _reserved[8];
+};
+
+IO_AVAILABLE_IN_ALL
+IOStream            *io_stream_new                      (const char                     *name,
+                                                         guint                           buffer_count,
+                                                         gsize                           data_size,
+                                                         gsize                           control_size,
+                                                         GError                        **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+IOStream            *io_stream_new_with_buffers         (const char                     *name,
+                                                         GPtrArray                      *buffers,
+                                                         IOStreamMode                    mode,
+                                                         guint                           queue_length,
+                                                         GError                        **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+IOStreamMode         io_stream_get_mode                 (IOStream                       *self);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_set_mode                 (IOStream                       *self,
+                                                         IOStreamMode                    mode,
+                                                         GError                        **error);
+IO_AVAILABLE_IN_ALL
+IOStreamState        io_stream_get_state                (IOStream                       *self);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_start                    (IOStream                       *self,
+                                                         GError                        **error);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_stop                     (IOStream                       *self,
+                                                         GError                        **error);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_suspend                  (IOStream                       *self,
+                                                         GError                        **error);
+
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_add_buffer               (IOStream                       *self,
+                                                         IOStreamBuffer                 *buffer,
+                                                         GError                        **error);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_add_buffers              (IOStream                       *self,
+                                                         GPtrArray                      *buffers,
+                                                         GError                        **error);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_remove_buffer            (IOStream                       *self,
+                                                         IOStreamBuffer                 *buffer,
+                                                         GError                        **error);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_remove_buffer_with_id    (IOStream                       *self,
+                                                         guint32                         buffer_id,
+                                                         GError                        **error);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_remove_all_buffers       (IOStream                       *self,
+                                                         GError                        **error);
+IO_AVAILABLE_IN_ALL
+guint                io_stream_get_buffer_count         (IOStream                       *self);
+IO_AVAILABLE_IN_ALL
+GPtrArray           *io_stream_get_buffers              (IOStream                       *self) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+IOStreamBuffer      *io_stream_get_buffer_with_id       (IOStream                       *self,
+                                                         guint32                         buffer_id);
+
+IO_AVAILABLE_IN_ALL
+IOStreamBufferQueue *io_stream_get_output_queue         (IOStream                       *self);
+IO_AVAILABLE_IN_ALL
+IOStreamBufferQueue *io_stream_get_input_queue          (IOStream                       *self);
+IO_AVAILABLE_IN_ALL
+IONotificationPort  *io_stream_get_output_port          (IOStream                       *self);
+IO_AVAILABLE_IN_ALL
+IONotificationPort  *io_stream_get_input_port           (IOStream                       *self);
+
+IO_AVAILABLE_IN_ALL
+IOStreamBuffer      *io_stream_acquire_buffer           (IOStream                       *self,
+                                                         GError                        **error);
+IO_AVAILABLE_IN_ALL
+void                 io_stream_release_buffer           (IOStream                       *self,
+                                                         IOStreamBuffer                 *buffer);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_send_buffer              (IOStream                       *self,
+                                                         IOStreamBuffer                 *buffer,
+                                                         GError                        **error);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_enqueue_output_buffer    (IOStream                       *self,
+                                                         IOStreamBuffer                 *buffer,
+                                                         guint32                         data_offset,
+                                                         guint32                         data_length,
+                                                         guint32                         control_offset,
+                                                         guint32                         control_length,
+                                                         GError                        **error);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_enqueue_output_entry     (IOStream                       *self,
+                                                         const IOStreamBufferQueueEntry *entry,
+                                                         GError                        **error);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_send_output_notification (IOStream                       *self,
+                                                         GError                        **error);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_dequeue_input_entry      (IOStream                       *self,
+                                                         IOStreamBufferQueueEntry       *entry);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_wait_buffer              (IOStream                       *self,
+                                                         gint64                          timeout,
+                                                         GCancellable                   *cancellable,
+                                                         GError                        **error);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_wait_input               (IOStream                       *self,
+                                                         gint64                          timeout,
+                                                         GCancellable                   *cancellable,
+                                                         GError                        **error);
+
+G_END_DECLS

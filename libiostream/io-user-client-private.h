@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gunixfdlist.h>
+
+#include "io-protocol-private.h"
+#include "io-user-client.h"
+
+G_BEGIN_DECLS
+
+/* Answers a call that the user client itself does not know (OPEN, READY,
+ * CLOSE and the stream's own). @args has the type that the protocol gives the
+ * opcode. Returns a (floating) answer of the right type and, if descriptors
+ * go with it, @fds; or %NULL with @error set, which only this client sees.
+ *
+ * In the context of the service. */
+typedef GVariant *(*IOUserClientCallFunc) (IOUserClient  *self,
+                                           IOOpcode       opcode,
+                                           GVariant      *args,
+                                           GUnixFDList  **fds,
+                                           GError       **error);
+
+/* Set by a subclass in its instance init. */
+void     _io_user_client_set_call_func (IOUserClient          *self,
+                                        IOUserClientCallFunc   func);
+/* Sends an event; never blocks. A client that does not read is disconnected
+ * when too much is due. Takes a floating @body. */
+void     _io_user_client_send_event    (IOUserClient          *self,
+                                        IOOpcode               opcode,
+                                        GVariant              *body);
+/* A proven violation: counts it, says so once, and ends the connection with
+ * %IO_STREAM_ERROR_IPC_ERROR and this text. Safe inside its own dispatch. */
+void     _io_user_client_violation     (IOUserClient          *self,
+                                        const char            *format,
+                                        ...) G_GNUC_PRINTF (2, 3);
+guint    _io_user_client_get_max_buffers (IOUserClient        *self);
+guint64  _io_user_client_get_max_bytes   (IOUserClient        *self);
+
+G_END_DECLS
