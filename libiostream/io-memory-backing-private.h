@@ -37,6 +37,11 @@ IOMemoryBacking *_io_memory_backing_new_take_fd  (int                  fd,
                                                   gboolean             read_only,
                                                   gboolean             allow_dmabuf,
                                                   GError             **error);
+/* A view of what the application gave: duplicates @fd, which must be sealed
+ * against a change of its size, or a dma-buf. Others may write it. */
+IOMemoryBacking *_io_memory_backing_new_dup_fd   (int                  fd,
+                                                  gboolean             writable,
+                                                  GError             **error);
 IOMemoryBacking *_io_memory_backing_ref          (IOMemoryBacking     *self);
 void             _io_memory_backing_unref        (IOMemoryBacking     *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (IOMemoryBacking, _io_memory_backing_unref)
