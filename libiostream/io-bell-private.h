@@ -17,14 +17,17 @@ G_BEGIN_DECLS
  *            last, ring
  *
  * Not thread safe; the caller keeps _io_bell_ring() to itself with the lock
- * that also covers what it publishes. */
+ * that also covers what it publishes. One thread may ring while another one
+ * sleeps and drains. */
 typedef struct {
   int                     fd;         /* -1 when cleared */
   _Atomic uint32_t       *own_word;   /* NULL: the other side rings always */
   const _Atomic uint32_t *peer_word;  /* NULL: ring always */
   guint32                 sleep;      /* number of our last sleep */
-  guint32                 rung;       /* number of the peer's sleep we ended */
-  gboolean                hung_up;    /* the other end is gone */
+  guint32                 forks;      /* process of that sleep, see below */
+  gboolean                armed;
+  _Atomic uint32_t        rung;       /* number of the peer's sleep we ended */
+  atomic_bool             hung_up;    /* the other end is gone */
 } IOBell;
 
 typedef enum {
@@ -33,6 +36,10 @@ typedef enum {
   IO_BELL_HUNG_UP
 } IOBellResult;
 
+/* How many forks there are between the start of the program and this process.
+ * What a child inherits asleep is the sleep of its parent: it must not end it
+ * in the shared words. */
+guint32      _io_bell_count_forks (void);
 gboolean     _io_bell_create_pair (int                      fds[2],
                                    GError                 **error);
 /* Takes over @fd, and makes it non-blocking and close-on-exec. */
@@ -43,8 +50,13 @@ void         _io_bell_init        (IOBell                  *self,
 void         _io_bell_clear       (IOBell                  *self);
 /* Full fence included: look again after it. */
 void         _io_bell_arm         (IOBell                  *self);
+/* The same for several bells, with one fence after the last of them. */
+void         _io_bell_arm_unfenced (IOBell                 *self);
 void         _io_bell_disarm      (IOBell                  *self);
 gboolean     _io_bell_is_armed    (const IOBell            *self);
+/* Full fence included: is there a sleep of the peer to end? The part of
+ * _io_bell_ring() that needs no lock. */
+gboolean     _io_bell_has_sleeper (IOBell                  *self);
 /* Full fence included: call it after publishing. FALSE if the peer is gone. */
 gboolean     _io_bell_ring        (IOBell                  *self);
 /* One bounded read, never blocks. */
