@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* A name that this process owns: its lock and its listening socket. */
+typedef struct _IONameClaim IONameClaim;
+
+/* $IOSTREAM_RUNTIME_DIR, or iostream in the user's runtime directory. Nothing
+ * is made and nothing is looked at. */
+char         *_io_names_dup_directory   (void);
+/* BAD_ARGUMENT with the reason if @name cannot be a name. */
+gboolean      _io_names_check           (const char     *name,
+                                         GError        **error);
+/* Where the socket of @name is, whether it exists or not; BAD_ARGUMENT as
+ * above. For clients. */
+char         *_io_names_dup_socket_path (const char     *name,
+                                         GError        **error);
+
+/* Makes @name ours and listens on it, from the calling thread and @context
+ * (which the claim refers to). EXCLUSIVE_ACCESS if somebody has it. */
+IONameClaim  *_io_names_claim           (const char     *name,
+                                         GMainContext   *context,
+                                         GError        **error);
+/* Borrowed; non-blocking, SOCK_SEQPACKET. */
+int           _io_names_claim_peek_fd   (IONameClaim    *self);
+/* Takes the name away and frees @self. In a forked child only the latter. */
+void          _io_names_release         (IONameClaim    *self);
+
+/* Is @name served by this process? @by_caller tells whether it is the calling
+ * thread that would have to serve it: whoever waits for it then, waits for
+ * ever. Any thread. */
+gboolean      _io_names_find_local      (const char     *name,
+                                         gboolean       *by_caller);
+/* The names that have a living owner, sorted. */
+char        **_io_names_list            (GError        **error);
+
+G_END_DECLS
