@@ -11,6 +11,15 @@
 G_BEGIN_DECLS
 
 /**
+ * SECTION:io-enums
+ * @title: Enumerations and constants
+ * @short_description: Modes, states, directions, and the limits
+ *
+ * What several classes share. Where a constant answers to one of Apple's, the
+ * number is the same.
+ */
+
+/**
  * IODirection:
  * @IO_DIRECTION_NONE: no direction
  * @IO_DIRECTION_IN: the memory is written by the device (or by the peer) and
