@@ -49,7 +49,7 @@ typedef enum {
  *
  * Since: 1.0
  */
-typedef enum {
+typedef enum /*< flags >*/ {
   IO_MEMORY_MAP_NONE      = 0,
   IO_MEMORY_MAP_READ_ONLY = 0x1000
 } IOMemoryMapFlags;
@@ -121,7 +121,7 @@ typedef enum {
  *
  * Since: 1.0
  */
-typedef enum {
+typedef enum /*< flags >*/ {
   IO_STREAM_OPEN_NONE      = 0,
   IO_STREAM_OPEN_EXCLUSIVE = 0x00010000,
   IO_STREAM_OPEN_SHARED    = 0x00020000

@@ -66,6 +66,11 @@ gsize               io_memory_descriptor_read_bytes    (IOMemoryDescriptor  *sel
                                                         void                *bytes,
                                                         gsize                length);
 IO_AVAILABLE_IN_ALL
+GBytes             *io_memory_descriptor_copy_bytes    (IOMemoryDescriptor  *self,
+                                                        gsize                offset,
+                                                        gsize                length,
+                                                        GError             **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
 gsize               io_memory_descriptor_write_bytes   (IOMemoryDescriptor  *self,
                                                         gsize                offset,
                                                         const void          *bytes,
