@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Baseline: the ring of this library without the library, in one file. 32-byte
+ * entries that are published by their own mark, no bell, no book, no checks.
+ *
+ *   latency   one entry there and back, half of the round trip
+ *   single    entries one way, the reader's progress told now and then
+ *   cycle     a buffer of 64 bytes taken from the free ones, written, sent,
+ *             received, read, and returned through a second ring */
+
+#include "bench-common.h"
+
+#include <string.h>
+
+#define SHIFT       6
+#define N_ENTRIES   (1u << SHIFT)
+#define BUFFER_SIZE 64
+
+typedef struct {
+  _Atomic uint32_t tag;
+  _Atomic uint32_t offset;
+  _Atomic uint32_t length;
+  _Atomic uint32_t control_offset;
+  _Atomic uint32_t control_length;
+  _Atomic uint32_t sequence;
+  _Atomic uint64_t timestamp;
+} Entry;
+
+typedef struct {
+  _Alignas (BENCH_LINE) Entry entries[N_ENTRIES];
+} Ring;
+
+typedef struct {
+  Ring there;
+  Ring back;
+  _Alignas (BENCH_LINE) _Atomic uint64_t consumed;
+  _Alignas (BENCH_LINE) uint8_t buffers[N_ENTRIES][BUFFER_SIZE];
+} Memory;
+
+typedef struct {
+  BenchOptions options;
+  BenchShared *shared;
+  Memory      *memory;
+} Bench;
+
+static uint32_t
+mark_of (uint64_t index)
+{
+  return (1 + (uint32_t) ((index >> SHIFT) % 255)) << 24;
+}
+
+static void
+put (Ring     *ring,
+     uint64_t  index,
+     uint32_t  id,
+     uint32_t  sequence)
+{
+  Entry *entry = &ring->entries[index % N_ENTRIES];
+
+  atomic_store_explicit (&entry->offset, 0, memory_order_relaxed);
+  atomic_store_explicit (&entry->length, BUFFER_SIZE, memory_order_relaxed);
+  atomic_store_explicit (&entry->control_offset, 0, memory_order_relaxed);
+  atomic_store_explicit (&entry->control_length, 0, memory_order_relaxed);
+  atomic_store_explicit (&entry->sequence, sequence, memory_order_relaxed);
+  atomic_store_explicit (&entry->timestamp, 0, memory_order_relaxed);
+  atomic_store_explicit (&entry->tag, mark_of (index) | id, memory_order_release);
+}
+
+static bool
+take (Ring     *ring,
+      uint64_t  index,
+      uint32_t *id,
+      uint32_t *sequence)
+{
+  Entry *entry = &ring->entries[index % N_ENTRIES];
+  uint32_t tag = atomic_load_explicit (&entry->tag, memory_order_acquire);
+
+  if ((tag & 0xff000000u) != mark_of (index))
+    return false;
+
+  *id = tag & 0xffffu;
+  *sequence = atomic_load_explicit (&entry->sequence, memory_order_relaxed);
+
+  return true;
+}
+
+static void
+take_wait (Ring     *ring,
+           uint64_t  index,
+           uint32_t *id,
+           uint32_t *sequence)
+{
+  while (!take (ring, index, id, sequence))
+    bench_relax ();
+}
+
+static uint64_t
+total (const Bench *bench)
+{
+  return bench->options.warm_up + bench->options.count;
+}
+
+/* --- latency --------------------------------------------------------------- */
+
+static void
+echo (void *data)
+{
+  Bench *bench = data;
+  uint32_t id, sequence;
+
+  bench_meet (bench->shared, BENCH_CHILD, 1);
+  for (uint64_t i = 0; i < total (bench); i++)
+    {
+      take_wait (&bench->memory->there, i, &id, &sequence);
+      put (&bench->memory->back, i, id, sequence);
+    }
+}
+
+static void
+measure_latency (Bench *bench)
+{
+  uint32_t id, sequence;
+
+  for (uint64_t i = 0; i < total (bench); i++)
+    {
+      uint64_t start = bench_now ();
+
+      put (&bench->memory->there, i, (uint32_t) i % N_ENTRIES, (uint32_t) i);
+      take_wait (&bench->memory->back, i, &id, &sequence);
+      if (i >= bench->options.warm_up)
+        bench_sample (bench->shared, (bench_now () - start) / 2);
+      bench->shared->n_errors += sequence != (uint32_t) i;
+    }
+}
+
+/* --- single ---------------------------------------------------------------- */
+
+static void
+read_entries (void *data)
+{
+  Bench *bench = data;
+  uint32_t id, sequence;
+
+  bench_meet (bench->shared, BENCH_CHILD, 1);
+  for (uint64_t i = 0; i < total (bench); i++)
+    {
+      take_wait (&bench->memory->there, i, &id, &sequence);
+      bench->shared->n_errors += sequence != (uint32_t) i;
+      if (i % (N_ENTRIES / 4) == 0 || i + 1 == total (bench))
+        atomic_store_explicit (&bench->memory->consumed, i + 1, memory_order_release);
+    }
+}
+
+static void
+wait_consumed (Bench    *bench,
+               uint64_t  index)
+{
+  while (atomic_load_explicit (&bench->memory->consumed, memory_order_acquire) < index)
+    bench_relax ();
+}
+
+static void
+write_entries (Bench *bench)
+{
+  uint64_t seen = 0;
+
+  for (uint64_t i = 0; i < total (bench); i++)
+    {
+      while (i >= seen + N_ENTRIES)
+        {
+          seen = atomic_load_explicit (&bench->memory->consumed, memory_order_acquire);
+          bench_relax ();
+        }
+      put (&bench->memory->there, i, (uint32_t) i % N_ENTRIES, (uint32_t) i);
+    }
+  wait_consumed (bench, total (bench));
+}
+
+/* --- cycle ----------------------------------------------------------------- */
+
+static void
+read_buffers (void *data)
+{
+  Bench *bench = data;
+  uint32_t id, sequence;
+  uint64_t words[BUFFER_SIZE / 8];
+
+  bench_meet (bench->shared, BENCH_CHILD, 1);
+  for (uint64_t i = 0; i < total (bench); i++)
+    {
+      take_wait (&bench->memory->there, i, &id, &sequence);
+      memcpy (words, bench->memory->buffers[id], BUFFER_SIZE);
+      bench->shared->n_errors += words[0] != i || words[BUFFER_SIZE / 8 - 1] != i;
+      put (&bench->memory->back, i, id, sequence);
+    }
+}
+
+typedef struct {
+  uint32_t free[N_ENTRIES];
+  uint32_t n_free;
+  uint64_t back;
+} Book;
+
+static void
+take_back (Bench *bench,
+           Book  *book)
+{
+  uint32_t id, sequence;
+
+  while (take (&bench->memory->back, book->back, &id, &sequence))
+    {
+      book->free[book->n_free++] = id;
+      book->back++;
+    }
+}
+
+static void
+write_buffers (Bench *bench)
+{
+  Book book = { .n_free = N_ENTRIES };
+  uint64_t words[BUFFER_SIZE / 8];
+
+  for (uint32_t id = 0; id < N_ENTRIES; id++)
+    book.free[id] = id;
+
+  for (uint64_t i = 0; i < total (bench); i++)
+    {
+      uint32_t id;
+
+      for (take_back (bench, &book); book.n_free == 0; take_back (bench, &book))
+        bench_relax ();
+      id = book.free[--book.n_free];
+      for (size_t word = 0; word < BUFFER_SIZE / 8; word++)
+        words[word] = i;
+      memcpy (bench->memory->buffers[id], words, BUFFER_SIZE);
+      put (&bench->memory->there, i, id, (uint32_t) i);
+    }
+
+  while (book.n_free < N_ENTRIES)
+    {
+      take_back (bench, &book);
+      bench_relax ();
+    }
+}
+
+/* --------------------------------------------------------------------------- */
+
+static void
+measure_rate (Bench *bench,
+              void (*write) (Bench *bench))
+{
+  uint64_t start = bench_now ();
+
+  write (bench);
+  start = bench_now () - start;
+  bench_begin (&bench->options);
+  bench_rate (total (bench), start);
+  bench_end (bench->shared);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  static const BenchMode modes[] = {
+    { "latency", 500000 }, { "single", 20000000 }, { "cycle", 5000000 }, { NULL }
+  };
+  Bench bench = { 0 };
+  bool latency, cycle;
+  pid_t child;
+
+  bench_init (&bench.options, modes, argc, argv);
+  latency = strcmp (bench.options.mode, "latency") == 0;
+  cycle = strcmp (bench.options.mode, "cycle") == 0;
+  bench.shared = bench_shared (latency ? bench.options.count : 1);
+  bench.memory = bench_share (sizeof (Memory));
+  child = bench_fork (latency ? echo : cycle ? read_buffers : read_entries, &bench);
+
+  bench_meet (bench.shared, BENCH_PARENT, 1);
+  if (!latency)
+    {
+      measure_rate (&bench, cycle ? write_buffers : write_entries);
+      bench_join (child);
+      return 0;
+    }
+
+  measure_latency (&bench);
+  bench_join (child);
+  bench_begin (&bench.options);
+  bench_latencies (bench.shared);
+  bench_end (bench.shared);
+
+  return 0;
+}
