@@ -9,8 +9,9 @@ G_BEGIN_DECLS
 
 /* What a port asks of the object it wakes (a connection, a stream's client). */
 typedef struct {
-  /* Is there something new since the last dispatch? Cheap; any thread. NULL:
-   * only rings of the bell count. */
+  /* Is there something new since the last dispatch? Cheap; any thread; takes no
+   * lock under which a port is rung or woken. NULL: only rings of the bell
+   * count. */
   gboolean (*is_ready) (gpointer owner);
   /* Handles what is there, bounded. TRUE if something was consumed. Only in
    * the context the port is attached to. May detach, invalidate, or drop the
@@ -18,7 +19,9 @@ typedef struct {
   gboolean (*dispatch) (gpointer owner);
   /* The other end is gone; once, after a last dispatch. As dispatch. */
   void     (*hang_up)  (gpointer owner);
-  /* Shall the other side ring at all while this one sleeps? NULL: yes. */
+  /* Shall the other side ring at all while this one sleeps? If not, it is not
+   * dispatched either, only hang_up() comes. As is_ready; call
+   * _io_notification_port_wake() when the answer changes. NULL: yes. */
   gboolean (*wants_ring) (gpointer owner);
 } IONotificationPortFuncs;
 
@@ -39,7 +42,7 @@ gboolean            _io_notification_port_is_attached (IONotificationPort       
  * %IO_STREAM_ERROR_NOT_OPEN from now on. Also detaches. */
 void                _io_notification_port_invalidate (IONotificationPort            *self);
 /* The hot path of io_notification_port_send_notification(): FALSE if the peer
- * is gone. The caller serialises. */
+ * is gone. Any thread that keeps the port from being invalidated meanwhile. */
 gboolean            _io_notification_port_ring       (IONotificationPort            *self);
 /* Something changed that makes is_ready TRUE without a ring of the peer. Any
  * thread. */
