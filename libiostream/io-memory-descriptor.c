@@ -426,7 +426,7 @@ io_memory_descriptor_new_for_fd (int           fd,
 }
 
 /**
- * io_memory_descriptor_new_sub_range: (method)
+ * io_memory_descriptor_new_sub_range:
  * @self: an #IOMemoryDescriptor
  * @offset: where the range starts, in bytes from the start of @self
  * @length: how many bytes; 0 is an empty range
