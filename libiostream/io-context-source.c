@@ -426,7 +426,9 @@ serve_all (IOContextSource *self,
         }
 
       worked |= serve_port (self, port);
-      if (g_source_is_destroyed (&self->source) || g_get_monotonic_time () >= end)
+      if (g_source_is_destroyed (&self->source))
+        break;
+      if (n > 0 && g_get_monotonic_time () >= end)
         break;
     }
 
