@@ -496,7 +496,7 @@ _io_memory_backing_map (IOMemoryBacking  *self,
                         gboolean          writable,
                         GError          **error)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
   if (writable && !self->writable)
     {
@@ -522,7 +522,7 @@ _io_memory_backing_get_size (IOMemoryBacking *self)
 int
 _io_memory_backing_peek_fd (IOMemoryBacking *self)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
   return self->fd;
 }
@@ -530,7 +530,7 @@ _io_memory_backing_peek_fd (IOMemoryBacking *self)
 gboolean
 _io_memory_backing_is_writable (IOMemoryBacking *self)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
   return self->writable;
 }
@@ -551,7 +551,7 @@ gboolean
 _io_memory_backing_seal_writers (IOMemoryBacking  *self,
                                  GError          **error)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
   if (self->fd < 0)
     return fail_errno ("seal", self->size, EBADF, error);
@@ -564,7 +564,7 @@ gboolean
 _io_memory_backing_give_up_writing (IOMemoryBacking  *self,
                                     GError          **error)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
   if (self->maps[MAP_RW] != NULL &&
       mprotect (self->maps[MAP_RW], self->size, PROT_READ) < 0)
@@ -577,7 +577,7 @@ _io_memory_backing_give_up_writing (IOMemoryBacking  *self,
 void
 _io_memory_backing_dont_fork (IOMemoryBacking *self)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
   self->dont_fork = TRUE;
   for (int i = 0; i < N_MAPS; i++)
@@ -588,7 +588,7 @@ _io_memory_backing_dont_fork (IOMemoryBacking *self)
 void
 _io_memory_backing_close_fd (IOMemoryBacking *self)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
   close_fd (&self->fd);
 }

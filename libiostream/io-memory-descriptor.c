@@ -91,7 +91,7 @@ G_DEFINE_TYPE_WITH_CODE (IOMemoryDescriptor, io_memory_descriptor, G_TYPE_OBJECT
 static gsize
 get_length (IOMemoryDescriptor *self)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
   return self->length;
 }
@@ -138,7 +138,7 @@ IOMemoryBacking *
 _io_memory_descriptor_ensure_backing (IOMemoryDescriptor  *self,
                                       GError             **error)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
   IOMemoryDescriptorClass *klass;
 
   if (self->backing == NULL)

@@ -7,8 +7,6 @@
 
 #include "memory-util.h"
 
-#include <signal.h>
-
 #define SIZE ((gsize) 2 * 4096)
 
 static IOMemoryDescriptor *
@@ -32,25 +30,6 @@ map (IOMemoryDescriptor *memory,
   g_assert_no_error (error);
   g_assert_nonnull (result);
   return result;
-}
-
-static gboolean
-write_crashes (guint8 *bytes)
-{
-  pid_t pid = fork ();
-  int status;
-
-  g_assert_cmpint (pid, >=, 0);
-  if (pid == 0)
-    {
-      set_limit (RLIMIT_CORE, 0);
-      signal (SIGSEGV, SIG_DFL);
-      *(volatile guint8 *) bytes = 1;
-      _exit (0);
-    }
-
-  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
-  return WIFSIGNALED (status) && WTERMSIG (status) == SIGSEGV;
 }
 
 static void
