@@ -2,47 +2,83 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Adds up what meson test wrote down: one line, `N passed, N failed, N skipped`.
 
-With --no-skips a skipped test counts as failed. The exit status is 1 if
-anything failed, or if nothing ran.
+Steps that are no tests of meson can be added by name. With --may-skip FILE
+whatever is skipped and not named in FILE counts as failed. The exit status is
+1 if anything failed, or if nothing ran.
 """
 
 import argparse
 import json
+import os
+import re
 import sys
 
 PASSED = {'OK', 'EXPECTEDFAIL'}
 SKIPPED = {'SKIP'}
+SKIPPED_PART = re.compile(r'^ok \d+(?: -)? (.*?) *# SKIP', re.M | re.I)
 
 
-def read_results(path):
-    with open(path, encoding='utf-8') as log:
-        return [json.loads(line) for line in log if line.strip()]
+class Summary:
+    def __init__(self):
+        self.passed = []
+        self.failed = []
+        self.skipped = []
+
+    def read(self, path):
+        if not os.path.exists(path):
+            self.failed.append(f'{path} (no test ran)')
+            return
+        with open(path, encoding='utf-8') as log:
+            for line in log:
+                if line.strip():
+                    self.add(json.loads(line))
+
+    def add(self, result):
+        name = result['name']
+        if result['result'] in SKIPPED:
+            self.skipped.append(name)
+        elif result['result'] in PASSED:
+            self.passed.append(name)
+            for part in SKIPPED_PART.findall(result.get('stdout') or ''):
+                self.skipped.append(f'{name} {part}')
+        else:
+            self.failed.append(name)
+
+    def forbid_skips(self, allowed):
+        self.failed += [f'{name} (skipped)' for name in self.skipped
+                        if name not in allowed]
+        self.skipped = [name for name in self.skipped if name in allowed]
+
+    def show(self):
+        for title, names in (('failed', self.failed), ('skipped', self.skipped)):
+            for name in names:
+                print(f'{title}: {name}')
+        print(f'{len(self.passed)} passed, {len(self.failed)} failed, '
+              f'{len(self.skipped)} skipped')
+
+
+def read_names(path):
+    with open(path, encoding='utf-8') as names:
+        return {line.strip() for line in names if not line.startswith('#')}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--no-skips', action='store_true')
-    parser.add_argument('logs', nargs='+')
+    parser.add_argument('--may-skip', metavar='FILE')
+    parser.add_argument('--passed', action='append', default=[], metavar='STEP')
+    parser.add_argument('--failed', action='append', default=[], metavar='STEP')
+    parser.add_argument('logs', nargs='*')
     args = parser.parse_args()
 
-    passed, failed, skipped = 0, [], []
+    summary = Summary()
     for path in args.logs:
-        for result in read_results(path):
-            if result['result'] in PASSED:
-                passed += 1
-            elif result['result'] in SKIPPED:
-                skipped.append(result['name'])
-            else:
-                failed.append(result['name'])
-
-    if args.no_skips and skipped:
-        print('skipped, which counts as failed:', ', '.join(skipped))
-        failed += skipped
-        skipped = []
-    if failed:
-        print('failed:', ', '.join(failed))
-    print(f'{passed} passed, {len(failed)} failed, {len(skipped)} skipped')
-    return 1 if failed or not passed else 0
+        summary.read(path)
+    summary.passed += args.passed
+    summary.failed += args.failed
+    if args.may_skip:
+        summary.forbid_skips(read_names(args.may_skip))
+    summary.show()
+    return 1 if summary.failed or not summary.passed else 0
 
 
 if __name__ == '__main__':

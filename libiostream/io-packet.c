@@ -183,6 +183,21 @@ parse_header (const void      *data,
   return TRUE;
 }
 
+/* The copy is aligned as GVariant wants it, and nobody else's. There are zeros
+ * behind it, because GLib 2.74 looks one byte too far when it checks the form
+ * of some broken bodies. */
+static GBytes *
+copy_body (const guint8 *body,
+           gsize         length)
+{
+  guint8 *copy = g_malloc0 (length + sizeof (guint64));
+
+  if (length > 0)
+    memcpy (copy, body, length);
+
+  return g_bytes_new_with_free_func (copy, length, g_free, copy);
+}
+
 gboolean
 _io_packet_parse (const void      *data,
                   gsize            size,
@@ -205,8 +220,7 @@ _io_packet_parse (const void      *data,
       return FALSE;
     }
 
-  /* The copy is aligned as GVariant wants it, and nobody else's. */
-  bytes = g_bytes_new ((const guint8 *) data + IO_PROTOCOL_HEADER_SIZE, header->length);
+  bytes = copy_body ((const guint8 *) data + IO_PROTOCOL_HEADER_SIZE, header->length);
   value = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE (type), bytes, FALSE));
   if (!g_variant_is_normal_form (value))
     {

@@ -101,7 +101,7 @@ finish_action (Core     *core,
 static Action *
 pop_action (Core *core)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&core->mutex);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&core->mutex);
 
   return core->stopped ? NULL : g_queue_pop_head (&core->actions);
 }
@@ -135,7 +135,7 @@ thread_func (gpointer data)
 static gboolean
 is_stopped (Core *core)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&core->mutex);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&core->mutex);
 
   return core->stopped;
 }

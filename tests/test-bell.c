@@ -280,6 +280,12 @@ test_bell_no_descriptors (void)
   struct rlimit none;
   int fds[2];
 
+  if (g_getenv ("IOSTREAM_TEST_VALGRIND") != NULL)
+    {
+      g_test_skip ("valgrind keeps limits of its own");
+      return;
+    }
+
   g_assert_cmpint (getrlimit (RLIMIT_NOFILE, &saved), ==, 0);
   none = saved;
   none.rlim_cur = 3;

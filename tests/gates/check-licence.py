@@ -11,8 +11,8 @@ import sys
 
 import tap
 
-SUFFIXES = {'.build', '.c', '.h', '.in', '.pml', '.py', '.pyi', '.sh', '.vala', '.xml'}
-NAMES = {'dev', 'run', 'run-demo', 'meson_options.txt'}
+SUFFIXES = {'.build', '.c', '.h', '.pml', '.py', '.pyi', '.sh', '.vala', '.xml'}
+NAMES = {'dev', 'io-version.h.in', 'run', 'run-demo', 'meson_options.txt'}
 TAG = 'SPDX-License-Identifier: '
 
 
