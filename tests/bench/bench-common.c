@@ -206,9 +206,13 @@ bench_spin (uint64_t ns)
 
 void
 bench_sample (BenchShared *shared,
-              uint64_t     ns)
+              uint64_t     sent)
 {
-  shared->samples[shared->n_samples++] = ns > UINT32_MAX ? UINT32_MAX : (uint32_t) ns;
+  int64_t ns = (int64_t) (bench_now () - sent);
+
+  /* The clocks of two processors may differ by the time of a cache line. */
+  ns = ns < 0 ? 0 : ns > UINT32_MAX ? UINT32_MAX : ns;
+  shared->samples[shared->n_samples++] = (uint32_t) ns;
 }
 
 void

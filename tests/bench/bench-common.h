@@ -67,8 +67,9 @@ void         bench_meet      (BenchShared      *shared,
 
 uint64_t     bench_now       (void);
 void         bench_spin      (uint64_t          ns);
+/* One way, from @sent until now. */
 void         bench_sample    (BenchShared      *shared,
-                              uint64_t          ns);
+                              uint64_t          sent);
 
 void         bench_begin     (const BenchOptions *options);
 void         bench_value     (const char       *key,

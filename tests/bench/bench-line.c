@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Baseline: how long one cache line takes to the other processor. Each side
- * writes a line of its own and polls the other's; one way is half of the round
- * trip. Nothing that talks through memory can be faster than this. */
+ * writes a line of its own and polls the other's. What is written is the time,
+ * so that one way is measured as it is for everything else: from before the
+ * sender writes until the receiver has it. Nothing that talks through memory
+ * can be faster than this. */
 
 #include "bench-common.h"
 
@@ -21,24 +23,32 @@ total (const Bench *bench)
   return bench->options.warm_up + bench->options.count;
 }
 
-static void
-wait_for (_Atomic uint64_t *line,
-          uint64_t          value)
+/* Polls until the line changes, and returns what it says. */
+static uint64_t
+wait_change (_Atomic uint64_t *line,
+             uint64_t          old)
 {
-  while (atomic_load_explicit (line, memory_order_acquire) != value)
+  uint64_t value;
+
+  while ((value = atomic_load_explicit (line, memory_order_acquire)) == old)
     bench_relax ();
+
+  return value;
 }
 
 static void
 echo (void *data)
 {
   Bench *bench = data;
+  uint64_t sent = 0;
 
   bench_meet (bench->shared, BENCH_CHILD, 1);
-  for (uint64_t i = 1; i <= total (bench); i++)
+  for (uint64_t i = 0; i < total (bench); i++)
     {
-      wait_for (&bench->lines->ping, i);
-      atomic_store_explicit (&bench->lines->pong, i, memory_order_release);
+      sent = wait_change (&bench->lines->ping, sent);
+      if (i >= bench->options.warm_up)
+        bench_sample (bench->shared, sent);
+      atomic_store_explicit (&bench->lines->pong, i + 1, memory_order_release);
     }
 }
 
@@ -56,14 +66,10 @@ main (int    argc,
   child = bench_fork (echo, &bench);
 
   bench_meet (bench.shared, BENCH_PARENT, 1);
-  for (uint64_t i = 1; i <= total (&bench); i++)
+  for (uint64_t i = 0; i < total (&bench); i++)
     {
-      uint64_t start = bench_now ();
-
-      atomic_store_explicit (&bench.lines->ping, i, memory_order_release);
-      wait_for (&bench.lines->pong, i);
-      if (i > bench.options.warm_up)
-        bench_sample (bench.shared, (bench_now () - start) / 2);
+      atomic_store_explicit (&bench.lines->ping, bench_now (), memory_order_release);
+      wait_change (&bench.lines->pong, i);
     }
 
   bench_join (child);

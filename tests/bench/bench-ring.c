@@ -3,7 +3,8 @@
 /* Baseline: the ring of this library without the library, in one file. 32-byte
  * entries that are published by their own mark, no bell, no book, no checks.
  *
- *   latency   one entry there and back, half of the round trip
+ *   latency   one entry, from before it is written until its reader has it;
+ *             the next when that came back
  *   single    entries one way, the reader's progress told now and then
  *   cycle     a buffer of 64 bytes taken from the free ones, written, sent,
  *             received, read, and returned through a second ring */
@@ -53,7 +54,8 @@ static void
 put (Ring     *ring,
      uint64_t  index,
      uint32_t  id,
-     uint32_t  sequence)
+     uint32_t  sequence,
+     uint64_t  timestamp)
 {
   Entry *entry = &ring->entries[index % N_ENTRIES];
 
@@ -62,7 +64,7 @@ put (Ring     *ring,
   atomic_store_explicit (&entry->control_offset, 0, memory_order_relaxed);
   atomic_store_explicit (&entry->control_length, 0, memory_order_relaxed);
   atomic_store_explicit (&entry->sequence, sequence, memory_order_relaxed);
-  atomic_store_explicit (&entry->timestamp, 0, memory_order_relaxed);
+  atomic_store_explicit (&entry->timestamp, timestamp, memory_order_relaxed);
   atomic_store_explicit (&entry->tag, mark_of (index) | id, memory_order_release);
 }
 
@@ -70,7 +72,8 @@ static bool
 take (Ring     *ring,
       uint64_t  index,
       uint32_t *id,
-      uint32_t *sequence)
+      uint32_t *sequence,
+      uint64_t *timestamp)
 {
   Entry *entry = &ring->entries[index % N_ENTRIES];
   uint32_t tag = atomic_load_explicit (&entry->tag, memory_order_acquire);
@@ -80,18 +83,23 @@ take (Ring     *ring,
 
   *id = tag & 0xffffu;
   *sequence = atomic_load_explicit (&entry->sequence, memory_order_relaxed);
+  *timestamp = atomic_load_explicit (&entry->timestamp, memory_order_relaxed);
 
   return true;
 }
 
-static void
+static uint64_t
 take_wait (Ring     *ring,
            uint64_t  index,
            uint32_t *id,
            uint32_t *sequence)
 {
-  while (!take (ring, index, id, sequence))
+  uint64_t timestamp;
+
+  while (!take (ring, index, id, sequence, &timestamp))
     bench_relax ();
+
+  return timestamp;
 }
 
 static uint64_t
@@ -111,8 +119,11 @@ echo (void *data)
   bench_meet (bench->shared, BENCH_CHILD, 1);
   for (uint64_t i = 0; i < total (bench); i++)
     {
-      take_wait (&bench->memory->there, i, &id, &sequence);
-      put (&bench->memory->back, i, id, sequence);
+      uint64_t sent = take_wait (&bench->memory->there, i, &id, &sequence);
+
+      if (i >= bench->options.warm_up)
+        bench_sample (bench->shared, sent);
+      put (&bench->memory->back, i, id, sequence, 0);
     }
 }
 
@@ -123,12 +134,8 @@ measure_latency (Bench *bench)
 
   for (uint64_t i = 0; i < total (bench); i++)
     {
-      uint64_t start = bench_now ();
-
-      put (&bench->memory->there, i, (uint32_t) i % N_ENTRIES, (uint32_t) i);
+      put (&bench->memory->there, i, (uint32_t) i % N_ENTRIES, (uint32_t) i, bench_now ());
       take_wait (&bench->memory->back, i, &id, &sequence);
-      if (i >= bench->options.warm_up)
-        bench_sample (bench->shared, (bench_now () - start) / 2);
       bench->shared->n_errors += sequence != (uint32_t) i;
     }
 }
@@ -171,7 +178,7 @@ write_entries (Bench *bench)
           seen = atomic_load_explicit (&bench->memory->consumed, memory_order_acquire);
           bench_relax ();
         }
-      put (&bench->memory->there, i, (uint32_t) i % N_ENTRIES, (uint32_t) i);
+      put (&bench->memory->there, i, (uint32_t) i % N_ENTRIES, (uint32_t) i, 0);
     }
   wait_consumed (bench, total (bench));
 }
@@ -191,7 +198,7 @@ read_buffers (void *data)
       take_wait (&bench->memory->there, i, &id, &sequence);
       memcpy (words, bench->memory->buffers[id], BUFFER_SIZE);
       bench->shared->n_errors += words[0] != i || words[BUFFER_SIZE / 8 - 1] != i;
-      put (&bench->memory->back, i, id, sequence);
+      put (&bench->memory->back, i, id, sequence, 0);
     }
 }
 
@@ -206,8 +213,9 @@ take_back (Bench *bench,
            Book  *book)
 {
   uint32_t id, sequence;
+  uint64_t timestamp;
 
-  while (take (&bench->memory->back, book->back, &id, &sequence))
+  while (take (&bench->memory->back, book->back, &id, &sequence, &timestamp))
     {
       book->free[book->n_free++] = id;
       book->back++;
@@ -233,7 +241,7 @@ write_buffers (Bench *bench)
       for (size_t word = 0; word < BUFFER_SIZE / 8; word++)
         words[word] = i;
       memcpy (bench->memory->buffers[id], words, BUFFER_SIZE);
-      put (&bench->memory->there, i, id, (uint32_t) i);
+      put (&bench->memory->there, i, id, (uint32_t) i, 0);
     }
 
   while (book.n_free < N_ENTRIES)
