@@ -30,9 +30,6 @@ static const PacketType packet_types[] = {
   { IO_OPCODE_GET_BUFFER_COUNT, "()",        "(u)",           NULL    },
   { IO_OPCODE_GET_BUFFERS,      "(u)",       "(uua(uttutt))", NULL    },
   { IO_OPCODE_TERMINATED,       NULL,        NULL,            "(us)"  },
-  { IO_OPCODE_STATE_CHANGED,    NULL,        NULL,            "(u)"   },
-  { IO_OPCODE_MODE_CHANGED,     NULL,        NULL,            "(u)"   },
-  { IO_OPCODE_BUFFERS_CHANGED,  NULL,        NULL,            "(uu)"  },
 };
 
 static const char *

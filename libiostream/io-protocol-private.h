@@ -56,14 +56,13 @@ typedef enum {
                                          as fit: data memory number (0: none),
                                          offset, length; control likewise */
 
-  /* events, from the owner */
-  IO_OPCODE_TERMINATED     = 64, /* (us) IOStreamError or 0, reason */
-  IO_OPCODE_STATE_CHANGED  = 65, /* (u) IOStreamState */
-  IO_OPCODE_MODE_CHANGED   = 66, /* (u) */
-  IO_OPCODE_BUFFERS_CHANGED = 67 /* (uu) generation, count */
+  /* events, from the owner; what changes while a stream is open stands in the
+     owner's region instead, so that a client that never reads its control
+     socket learns of it too */
+  IO_OPCODE_TERMINATED     = 64  /* (us) IOStreamError or 0, reason */
 } IOOpcode;
 
 /* Answer to OPEN of a stream: a{sv} with
- *   "queue-length" u, "epoch" u, "mode" u, "state" u, "buffer-count" u
+ *   "queue-length" u, "entry-count" u, "epoch" u, "mode" u, "buffer-count" u
  * and three descriptors: the owner's region, the client's region, the client's
  * end of the bell. */
