@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "io-stream-buffer-queue-entry.h"
+
+G_BEGIN_DECLS
+
+/* The owner's private truth about its buffers. Nothing in it comes from shared
+ * memory, so nothing a client does can make a buffer be in two places.
+ *
+ *   free     nobody has it
+ *   owned    the owner has it
+ *   lent     one or more clients hold it, all under the same number
+ *   arrived  it came back with payload, and the owner has not dequeued it yet
+ *
+ * Not thread safe: the stream has one lock for it. */
+
+typedef enum {
+  IO_LOAN_FREE,
+  IO_LOAN_OWNED,
+  IO_LOAN_LENT,
+  IO_LOAN_ARRIVED
+} IOLoanState;
+
+typedef enum {
+  IO_LOAN_RETURNED,      /* the last holder gave it back */
+  IO_LOAN_STILL_HELD,    /* others hold it too */
+  IO_LOAN_NOT_LENT       /* this holder does not have it under this number */
+} IOLoanResult;
+
+typedef struct {
+  guint32     sequence;  /* number of the last loan */
+  guint32     holders;
+  guint32     place;     /* in the stack of free ones */
+  IOLoanState state;
+} IOLoan;
+
+/* What one client holds. */
+typedef struct {
+  guint32 *held;         /* one bit for each buffer */
+  guint    count;
+} IOLoanHolder;
+
+typedef struct {
+  IOLoan  *loans;
+  guint    count;
+  guint32 *free_ids;     /* a stack: the one that came back last is warm */
+  guint    n_free;
+  guint32  sequence;     /* of the next loan */
+
+  /* come back with payload, in order of arrival */
+  IOStreamBufferQueueEntry *arrivals;
+  guint    first_arrival;
+  guint    n_arrivals;
+} IOLoanBook;
+
+void         _io_loan_book_init        (IOLoanBook                     *self,
+                                        guint                           count);
+void         _io_loan_book_clear       (IOLoanBook                     *self);
+/* IO_STREAM_BUFFER_ID_INVALID if none is free */
+guint32      _io_loan_book_acquire     (IOLoanBook                     *self);
+/* FALSE if it is not free */
+gboolean     _io_loan_book_acquire_id  (IOLoanBook                     *self,
+                                        guint32                         id);
+/* FALSE if it is not owned */
+gboolean     _io_loan_book_release     (IOLoanBook                     *self,
+                                        guint32                         id);
+/* Begins a loan of an owned buffer; gives its number. */
+guint32      _io_loan_book_lend        (IOLoanBook                     *self,
+                                        guint32                         id,
+                                        IOLoanHolder                   *holder);
+/* Ends the loan of @holder. When it was the last one the buffer has arrived if
+ * @arrival (and waits in order), else it is free. */
+IOLoanResult _io_loan_book_give_back   (IOLoanBook                     *self,
+                                        IOLoanHolder                   *holder,
+                                        const IOStreamBufferQueueEntry *entry,
+                                        gboolean                        arrival);
+/* Ends all loans of @holder. Returns how many came home. */
+guint        _io_loan_book_end_all     (IOLoanBook                     *self,
+                                        IOLoanHolder                   *holder);
+gboolean     _io_loan_book_next_arrival (IOLoanBook                    *self,
+                                         IOStreamBufferQueueEntry      *entry);
+/* Frees what arrived and was never dequeued. */
+void         _io_loan_book_drop_arrivals (IOLoanBook                   *self);
+
+void         _io_loan_holder_init      (IOLoanHolder                   *self,
+                                        guint                           count);
+void         _io_loan_holder_clear     (IOLoanHolder                   *self);
+
+static inline gboolean
+_io_loan_holder_has (const IOLoanHolder *self,
+                     guint32             id)
+{
+  return (self->held[id / 32] >> (id % 32)) & 1;
+}
+
+static inline IOLoanState
+_io_loan_book_get_state (const IOLoanBook *self,
+                         guint32           id)
+{
+  return self->loans[id].state;
+}
+
+G_END_DECLS

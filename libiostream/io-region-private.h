@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "io-abi-private.h"
+#include "io-memory-backing-private.h"
+
+G_BEGIN_DECLS
+
+/* One side's shared page and entries, mapped. Its geometry is kept here, read
+ * or written once; what stands in the page later is never asked for it. */
+typedef struct {
+  IOMemoryBacking *backing;
+  IOAbiRegion     *page;
+  guint32          entry_count;
+  guint64          start_index;
+} IORegion;
+
+/* Indices start shortly before 2^32, so that what happens when they pass it
+ * happens in every run and not after months. */
+#define IO_REGION_START_INDEX (G_GUINT64_CONSTANT (0x100000000) - 5)
+
+/* The least number of entries a ring for @queue_length buffers has. */
+guint32  _io_region_entry_count (guint32     queue_length);
+/* The owner makes both regions. Its own one is sealed at once; the client's is
+ * mapped read-only here, and sealed when the client has mapped it. */
+gboolean _io_region_create      (IORegion   *self,
+                                 IOAbiSide   side,
+                                 guint32     entry_count,
+                                 guint64     start_index,
+                                 GError    **error);
+gboolean _io_region_seal        (IORegion   *self,
+                                 GError    **error);
+/* The client maps what it got: checks first, and then never asks again. Takes
+ * over @fd, also when it fails. */
+gboolean _io_region_attach      (IORegion   *self,
+                                 IOAbiSide   side,
+                                 int         fd,
+                                 guint32     entry_count,
+                                 GError    **error);
+void     _io_region_clear       (IORegion   *self);
+
+G_END_DECLS

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "io-enums.h"
+#include "io-loan-book-private.h"
+
+#define COUNT 40
+
+typedef struct {
+  IOLoanBook   book;
+  IOLoanHolder first;
+  IOLoanHolder second;
+} Fixture;
+
+static void
+set_up (Fixture       *fixture,
+        gconstpointer  data)
+{
+  _io_loan_book_init (&fixture->book, COUNT);
+  _io_loan_holder_init (&fixture->first, COUNT);
+  _io_loan_holder_init (&fixture->second, COUNT);
+  fixture->book.sequence = G_MAXUINT32 - 2;
+}
+
+static void
+tear_down (Fixture       *fixture,
+           gconstpointer  data)
+{
+  _io_loan_holder_clear (&fixture->first);
+  _io_loan_holder_clear (&fixture->second);
+  _io_loan_book_clear (&fixture->book);
+}
+
+static IOStreamBufferQueueEntry
+lend (Fixture      *fixture,
+      IOLoanHolder *holder,
+      guint32       id)
+{
+  IOStreamBufferQueueEntry entry = { 0, };
+
+  g_assert_true (_io_loan_book_acquire_id (&fixture->book, id));
+  entry.buffer_id = id;
+  entry.sequence = _io_loan_book_lend (&fixture->book, id, holder);
+
+  return entry;
+}
+
+/* Every buffer is in exactly one place. */
+static void
+assert_balance (Fixture *fixture)
+{
+  guint n[4] = { 0, };
+  g_autofree guint8 *seen = g_new0 (guint8, COUNT);
+
+  for (guint32 id = 0; id < COUNT; id++)
+    n[_io_loan_book_get_state (&fixture->book, id)]++;
+  for (guint i = 0; i < fixture->book.n_free; i++)
+    {
+      guint32 id = fixture->book.free_ids[i];
+
+      g_assert_cmpuint (seen[id]++, ==, 0);
+      g_assert_cmpuint (fixture->book.loans[id].place, ==, i);
+      g_assert_cmpint (_io_loan_book_get_state (&fixture->book, id), ==, IO_LOAN_FREE);
+    }
+  g_assert_cmpuint (n[IO_LOAN_FREE], ==, fixture->book.n_free);
+  g_assert_cmpuint (n[IO_LOAN_ARRIVED], ==, fixture->book.n_arrivals);
+  g_assert_cmpuint (n[IO_LOAN_LENT], ==, fixture->first.count + fixture->second.count);
+}
+
+static void
+test_acquire_all (Fixture       *fixture,
+                  gconstpointer  data)
+{
+  for (guint i = 0; i < COUNT; i++)
+    g_assert_cmpuint (_io_loan_book_acquire (&fixture->book), ==, i);
+  g_assert_cmpuint (_io_loan_book_acquire (&fixture->book), ==, IO_STREAM_BUFFER_ID_INVALID);
+  g_assert_false (_io_loan_book_acquire_id (&fixture->book, 3));
+
+  g_assert_true (_io_loan_book_release (&fixture->book, 3));
+  g_assert_false (_io_loan_book_release (&fixture->book, 3));
+  g_assert_cmpuint (_io_loan_book_acquire (&fixture->book), ==, 3);
+  assert_balance (fixture);
+}
+
+static void
+test_return (Fixture       *fixture,
+             gconstpointer  data)
+{
+  IOStreamBufferQueueEntry entry = lend (fixture, &fixture->first, 7), wrong;
+
+  g_assert_cmpuint (entry.sequence, ==, G_MAXUINT32 - 2);
+  g_assert_cmpuint (fixture->first.count, ==, 1);
+
+  wrong = entry;
+  wrong.sequence++;
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &wrong, FALSE), ==, IO_LOAN_NOT_LENT);
+  wrong = entry;
+  wrong.buffer_id = 8;
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &wrong, FALSE), ==, IO_LOAN_NOT_LENT);
+  wrong.buffer_id = COUNT;
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &wrong, FALSE), ==, IO_LOAN_NOT_LENT);
+  wrong.buffer_id = G_MAXUINT32;
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &wrong, FALSE), ==, IO_LOAN_NOT_LENT);
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->second, &entry, FALSE), ==, IO_LOAN_NOT_LENT);
+  assert_balance (fixture);
+
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &entry, FALSE), ==, IO_LOAN_RETURNED);
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &entry, FALSE), ==, IO_LOAN_NOT_LENT);
+  g_assert_cmpuint (fixture->first.count, ==, 0);
+  assert_balance (fixture);
+}
+
+/* A number of an earlier loan of the same buffer is not good for this one. */
+static void
+test_old_number (Fixture       *fixture,
+                 gconstpointer  data)
+{
+  IOStreamBufferQueueEntry old = lend (fixture, &fixture->first, 0), now;
+
+  _io_loan_book_give_back (&fixture->book, &fixture->first, &old, FALSE);
+  now = lend (fixture, &fixture->first, 0);
+  g_assert_cmpuint (now.sequence, !=, old.sequence);
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &old, FALSE), ==, IO_LOAN_NOT_LENT);
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &now, FALSE), ==, IO_LOAN_RETURNED);
+}
+
+static void
+test_arrivals (Fixture       *fixture,
+               gconstpointer  data)
+{
+  IOStreamBufferQueueEntry entries[COUNT], entry;
+
+  /* In the order of coming back, many times around. */
+  for (guint round = 0; round < 7; round++)
+    {
+      for (guint32 id = 0; id < COUNT; id++)
+        entries[id] = lend (fixture, &fixture->first, id);
+      for (guint32 id = COUNT - round; id > 0; id--)
+        g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &entries[id - 1], TRUE),
+                         ==, IO_LOAN_RETURNED);
+      assert_balance (fixture);
+      g_assert_false (_io_loan_book_release (&fixture->book, 0));
+      for (guint32 id = COUNT - round; id > 0; id--)
+        {
+          g_assert_true (_io_loan_book_next_arrival (&fixture->book, &entry));
+          g_assert_cmpuint (entry.buffer_id, ==, id - 1);
+          g_assert_true (_io_loan_book_release (&fixture->book, id - 1));
+        }
+      g_assert_false (_io_loan_book_next_arrival (&fixture->book, &entry));
+      g_assert_cmpuint (_io_loan_book_end_all (&fixture->book, &fixture->first), ==, round);
+      assert_balance (fixture);
+    }
+
+  entries[0] = lend (fixture, &fixture->first, 0);
+  _io_loan_book_give_back (&fixture->book, &fixture->first, &entries[0], TRUE);
+  _io_loan_book_drop_arrivals (&fixture->book);
+  g_assert_cmpuint (fixture->book.n_free, ==, COUNT);
+}
+
+/* Any mix of right and wrong steps leaves the books balanced. */
+static void
+test_random (Fixture       *fixture,
+             gconstpointer  data)
+{
+  IOStreamBufferQueueEntry last[COUNT] = { { 0, }, }, entry;
+
+  for (guint i = 0; i < 100000; i++)
+    {
+      guint32 id = (guint32) g_test_rand_int_range (0, COUNT);
+      IOLoanHolder *holder = g_test_rand_int_range (0, 2) != 0 ? &fixture->first : &fixture->second;
+
+      switch (g_test_rand_int_range (0, 6))
+        {
+        case 0:
+          if (_io_loan_book_acquire_id (&fixture->book, id))
+            {
+              last[id].buffer_id = id;
+              last[id].sequence = _io_loan_book_lend (&fixture->book, id, holder);
+            }
+          break;
+        case 1:
+        case 2:
+          _io_loan_book_give_back (&fixture->book, holder, &last[id], g_test_rand_int_range (0, 2) != 0);
+          break;
+        case 3:
+          if (_io_loan_book_next_arrival (&fixture->book, &entry))
+            g_assert_true (_io_loan_book_release (&fixture->book, entry.buffer_id));
+          break;
+        case 4:
+          _io_loan_book_release (&fixture->book, id);
+          break;
+        default:
+          if (i % 50 == 0)
+            _io_loan_book_end_all (&fixture->book, holder);
+        }
+      if (i % 100 == 0)
+        assert_balance (fixture);
+    }
+}
+
+int
+main (int   argc,
+      char *argv[])
+{
+  g_test_init (&argc, &argv, NULL);
+
+#define ADD(name, func) g_test_add ("/loan-book/" name, Fixture, NULL, set_up, func, tear_down)
+  ADD ("acquire-all", test_acquire_all);
+  ADD ("return", test_return);
+  ADD ("old-number", test_old_number);
+  ADD ("arrivals", test_arrivals);
+  ADD ("random", test_random);
+
+  return g_test_run ();
+}
