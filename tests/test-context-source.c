@@ -800,13 +800,15 @@ test_source_fork (void)
   g_assert_cmpint (pid, >=, 0);
   if (pid == 0)
     {
-      g_autoptr (Client) own = client_new (context);
+      Client *own = client_new (context);
 
       publish (own);
       while (own->taken == 0)
         g_main_context_iteration (context, TRUE);
-      client_close (client);
-      _exit (client->n_dispatches);
+      client_free (own);
+      status = client->n_dispatches;
+      client_free (client);
+      _exit (status);
     }
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   g_assert_cmpint (status, ==, 0);
