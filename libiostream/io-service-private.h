@@ -2,6 +2,9 @@
 
 #pragma once
 
+#include <sys/socket.h>
+
+#include "io-channel-private.h"
 #include "io-service.h"
 
 G_BEGIN_DECLS
@@ -13,5 +16,30 @@ GMainContext *_io_service_get_context   (IOService *self);
 GList        *_io_service_peek_clients  (IOService *self);
 /* FALSE in a forked child. */
 gboolean      _io_service_in_own_process (IOService *self);
+
+/* The rest is for the service layer alone. */
+
+/* Somebody said hello, with call @serial and @body: makes a user client of it
+ * or sends it away. */
+void          _io_service_admit          (IOService           *self,
+                                          IOChannel           *channel,
+                                          const struct ucred  *credentials,
+                                          guint32              serial,
+                                          GVariant            *body);
+/* The user client is no longer connected: closes the service for it if need
+ * be, tells everybody, forgets it. */
+void          _io_service_forget_client  (IOService           *self,
+                                          IOUserClient        *client,
+                                          gboolean             died);
+/* The attributes as they are sent. Floating. */
+GVariant     *_io_service_build_attributes (IOService         *self);
+/* Counts, and logs at most once a minute for each peer. */
+void          _io_service_note_violation (IOService           *self,
+                                          int                  pid,
+                                          const char          *client_name,
+                                          const char          *text);
+guint         _io_service_get_violations (IOService           *self);
+/* For tests: connections that have not said hello. */
+guint         _io_service_get_waiting    (IOService           *self);
 
 G_END_DECLS

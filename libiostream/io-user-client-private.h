@@ -3,7 +3,9 @@
 #pragma once
 
 #include <gio/gunixfdlist.h>
+#include <sys/socket.h>
 
+#include "io-channel-private.h"
 #include "io-protocol-private.h"
 #include "io-user-client.h"
 
@@ -36,5 +38,23 @@ void     _io_user_client_violation     (IOUserClient          *self,
                                         ...) G_GNUC_PRINTF (2, 3);
 guint    _io_user_client_get_max_buffers (IOUserClient        *self);
 guint64  _io_user_client_get_max_bytes   (IOUserClient        *self);
+
+/* The rest is for the service layer alone. */
+
+/* Makes a fresh user client stand for a connection. FALSE if it does so
+ * already. */
+gboolean _io_user_client_attach         (IOUserClient          *self,
+                                         IOService             *service,
+                                         IOChannel             *channel,
+                                         const struct ucred    *credentials,
+                                         const char            *client_name);
+/* Sends the answer to hello; from now on the client gets events. */
+void     _io_user_client_welcome        (IOUserClient          *self,
+                                         GBytes                *packet);
+/* Ends the connection with @last_words (taken over) of the caller. */
+void     _io_user_client_dismiss        (IOUserClient          *self,
+                                         GBytes                *last_words);
+/* It stood for a connection, and that is over. */
+gboolean _io_user_client_is_gone        (IOUserClient          *self);
 
 G_END_DECLS

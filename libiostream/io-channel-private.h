@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <gio/gio.h>
+#include <gio/gunixfdlist.h>
+
+#include "io-protocol-private.h"
+
+G_BEGIN_DECLS
+
+/* The owner's end of a control socket: takes packets in and apart, sends, and
+ * holds the bounds. Reference counted; belongs to the thread of its context. */
+typedef struct _IOChannel IOChannel;
+
+typedef struct {
+  /* A packet with a sound header came. @body is NULL if its opcode is unknown
+   * or its body wrong. */
+  void (*packet) (IOChannel            *channel,
+                  const IOPacketHeader *header,
+                  GVariant             *body,
+                  gpointer              user_data);
+  /* Nothing more comes: the other end is gone (@error is NULL), or has broken
+   * a rule (our domain). Once, and not after _io_channel_close(). */
+  void (*ended)  (IOChannel            *channel,
+                  const GError         *error,
+                  gpointer              user_data);
+} IOChannelFuncs;
+
+#define IO_CHANNEL_MAX_EVENTS   32    /* due to a client that does not read */
+#define IO_CHANNEL_CALLS_RATE   1000  /* per second */
+#define IO_CHANNEL_CALLS_BURST  2000
+
+IOChannel *_io_channel_new       (GSocket              *socket,
+                                  GMainContext         *context);
+IOChannel *_io_channel_ref       (IOChannel            *self);
+void       _io_channel_unref     (IOChannel            *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (IOChannel, _io_channel_unref)
+
+/* Who is told from now on; @user_data is borrowed. */
+void       _io_channel_set_funcs (IOChannel            *self,
+                                  const IOChannelFuncs *funcs,
+                                  gpointer              user_data);
+/* Takes over @packet. Never blocks and never calls back. */
+void       _io_channel_send      (IOChannel            *self,
+                                  GBytes               *packet,
+                                  GUnixFDList          *fds);
+/* Sends @last_words (taken over) if that goes at once, and ends the connection
+ * for everybody who has a copy of it. Safe in a callback, and twice. */
+void       _io_channel_close     (IOChannel            *self,
+                                  GBytes               *last_words);
+gboolean   _io_channel_is_open   (IOChannel            *self);
+
+G_END_DECLS

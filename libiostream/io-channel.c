@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "io-channel-private.h"
+
+#include "io-error.h"
+#include "io-packet-private.h"
+
+#include <gio/gunixfdmessage.h>
+#include <glib-unix.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PACKETS_PER_DISPATCH 32
+
+typedef struct {
+  GBytes      *packet;
+  GUnixFDList *fds;
+} Pending;
+
+struct _IOChannel {
+  GSocket              *socket;        /* NULL once closed */
+  GSource              *source;
+  gpointer              tag;           /* of the descriptor in the source */
+  const IOChannelFuncs *funcs;
+  gpointer              user_data;
+  GQueue                pending;       /* of Pending: while something is due,
+                                          nothing is read */
+  GError               *broken;        /* to be told at the next dispatch */
+  gboolean              deaf;          /* the other end reads no more */
+  double                tokens;        /* calls that may still come */
+  gint64                refilled;
+  pid_t                 pid;
+};
+
+typedef struct {
+  GSource    parent;
+  IOChannel *channel;   /* borrowed; it destroys the source */
+} ChannelSource;
+
+static void
+pending_free (Pending *pending)
+{
+  g_bytes_unref (pending->packet);
+  g_clear_object (&pending->fds);
+  g_free (pending);
+}
+
+static void
+clear_pending (IOChannel *self)
+{
+  g_queue_clear_full (&self->pending, (GDestroyNotify) pending_free);
+}
+
+static void
+update_poll (IOChannel *self)
+{
+  if (self->source != NULL)
+    g_source_modify_unix_fd (self->source, self->tag,
+                             g_queue_is_empty (&self->pending) ? G_IO_IN : G_IO_OUT);
+}
+
+static void
+set_broken (IOChannel   *self,
+            int          code,
+            const char  *text)
+{
+  if (self->broken == NULL)
+    self->broken = g_error_new_literal (IO_STREAM_ERROR, code, text);
+  /* It is told from the context, not from within whatever sends. */
+  if (self->source != NULL)
+    g_source_set_ready_time (self->source, 0);
+}
+
+/* FALSE if it must wait. */
+static gboolean
+try_send (IOChannel   *self,
+          GBytes      *packet,
+          GUnixFDList *fds)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GSocketControlMessage) message = NULL;
+  GOutputVector vector;
+
+  vector.buffer = g_bytes_get_data (packet, &vector.size);
+  if (fds != NULL)
+    message = g_unix_fd_message_new_with_fd_list (fds);
+
+  if (g_socket_send_message (self->socket, NULL, &vector, 1, message != NULL ? &message : NULL,
+                             message != NULL ? 1 : 0, 0, NULL, &error) >= 0)
+    return TRUE;
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+    return FALSE;
+
+  /* What it said before it went is still there to be read. */
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE) ||
+      g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))
+    self->deaf = TRUE;
+  else
+    set_broken (self, IO_STREAM_ERROR_IO_ERROR, error->message);
+  return TRUE;
+}
+
+static void
+flush (IOChannel *self)
+{
+  Pending *pending;
+
+  while ((pending = g_queue_peek_head (&self->pending)) != NULL)
+    {
+      if (!self->deaf && self->broken == NULL && !try_send (self, pending->packet, pending->fds))
+        return;
+      pending_free (g_queue_pop_head (&self->pending));
+    }
+
+  update_poll (self);
+}
+
+static gboolean
+take_token (IOChannel *self)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  self->tokens += (now - self->refilled) * (IO_CHANNEL_CALLS_RATE / (double) G_USEC_PER_SEC);
+  self->tokens = MIN (self->tokens, IO_CHANNEL_CALLS_BURST);
+  self->refilled = now;
+  if (self->tokens < 1)
+    return FALSE;
+
+  self->tokens -= 1;
+  return TRUE;
+}
+
+/* With no place for control messages, so that the kernel drops whatever
+ * descriptors come along. */
+static gssize
+receive (IOChannel *self,
+         guint8    *buffer,
+         gsize      size)
+{
+  gssize n;
+
+  do
+    n = recv (g_socket_get_fd (self->socket), buffer, size, MSG_DONTWAIT);
+  while (n < 0 && errno == EINTR);
+
+  return n;
+}
+
+static void
+end (IOChannel    *self,
+     const GError *error)
+{
+  g_source_destroy (self->source);
+  g_clear_pointer (&self->source, g_source_unref);
+  if (self->funcs != NULL)
+    self->funcs->ended (self, error, self->user_data);
+}
+
+static void
+handle_packet (IOChannel    *self,
+               const guint8 *buffer,
+               gsize         size)
+{
+  g_autoptr (GVariant) body = NULL;
+  g_autoptr (GError) error = NULL;
+  IOPacketHeader header;
+
+  if (!take_token (self))
+    {
+      set_broken (self, IO_STREAM_ERROR_IPC_ERROR, "It makes too many calls");
+      return;
+    }
+  if (!_io_packet_parse (buffer, size, &header, &body, &error) &&
+      error->code != IO_STREAM_ERROR_BAD_MESSAGE)
+    {
+      set_broken (self, error->code, error->message);
+      return;
+    }
+
+  if (self->funcs != NULL)
+    self->funcs->packet (self, &header, body, self->user_data);
+}
+
+/* FALSE when there is nothing more to read now. */
+static gboolean
+read_packet (IOChannel *self)
+{
+  guint8 buffer[IO_PROTOCOL_MAX_PACKET + 1];
+  gssize n = receive (self, buffer, sizeof buffer);
+
+  if (n > 0)
+    {
+      handle_packet (self, buffer, n);
+      return TRUE;
+    }
+  if (n == 0)
+    {
+      end (self, NULL);
+      return FALSE;
+    }
+  if (errno == EAGAIN || errno == EWOULDBLOCK)
+    return FALSE;
+  /* It left without reading all we sent. Comes once, before its last words. */
+  if (errno == ECONNRESET)
+    return TRUE;
+
+  set_broken (self, IO_STREAM_ERROR_IO_ERROR, g_strerror (errno));
+  return FALSE;
+}
+
+static gboolean
+channel_source_dispatch (GSource     *source,
+                         GSourceFunc  callback,
+                         gpointer     user_data)
+{
+  IOChannel *self = ((ChannelSource *) source)->channel;
+
+  /* What arrives is for our parent. */
+  if (self->pid != getpid ())
+    return G_SOURCE_REMOVE;
+
+  _io_channel_ref (self);
+  g_source_set_ready_time (source, -1);
+  flush (self);
+  for (guint i = 0; i < PACKETS_PER_DISPATCH; i++)
+    if (self->source == NULL || self->broken != NULL ||
+        !g_queue_is_empty (&self->pending) || !read_packet (self))
+      break;
+  if (self->source != NULL && self->broken != NULL)
+    {
+      g_autoptr (GError) broken = g_steal_pointer (&self->broken);
+
+      end (self, broken);
+    }
+  _io_channel_unref (self);
+
+  return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs channel_source_funcs = {
+  .dispatch = channel_source_dispatch,
+};
+
+IOChannel *
+_io_channel_new (GSocket      *socket,
+                 GMainContext *context)
+{
+  IOChannel *self = g_rc_box_new0 (IOChannel);
+
+  self->socket = g_object_ref (socket);
+  self->pid = getpid ();
+  self->tokens = IO_CHANNEL_CALLS_BURST;
+  self->refilled = g_get_monotonic_time ();
+  g_queue_init (&self->pending);
+  g_socket_set_blocking (socket, FALSE);
+
+  self->source = g_source_new (&channel_source_funcs, sizeof (ChannelSource));
+  ((ChannelSource *) self->source)->channel = self;
+  g_source_set_static_name (self->source, "[iostream] control socket");
+  self->tag = g_source_add_unix_fd (self->source, g_socket_get_fd (socket), G_IO_IN);
+  g_source_attach (self->source, context);
+
+  return self;
+}
+
+IOChannel *
+_io_channel_ref (IOChannel *self)
+{
+  return g_rc_box_acquire (self);
+}
+
+static void
+channel_clear (IOChannel *self)
+{
+  _io_channel_close (self, NULL);
+}
+
+void
+_io_channel_unref (IOChannel *self)
+{
+  g_rc_box_release_full (self, (GDestroyNotify) channel_clear);
+}
+
+void
+_io_channel_set_funcs (IOChannel            *self,
+                       const IOChannelFuncs *funcs,
+                       gpointer              user_data)
+{
+  self->funcs = funcs;
+  self->user_data = user_data;
+}
+
+static gboolean
+is_event (const Pending *pending)
+{
+  const IOPacketHeader *header = g_bytes_get_data (pending->packet, NULL);
+
+  return header->kind == IO_PACKET_EVENT;
+}
+
+static guint
+count_events (IOChannel *self)
+{
+  guint n = 0;
+
+  for (GList *l = self->pending.head; l != NULL; l = l->next)
+    n += is_event (l->data);
+
+  return n;
+}
+
+void
+_io_channel_send (IOChannel   *self,
+                  GBytes      *packet,
+                  GUnixFDList *fds)
+{
+  g_autoptr (GBytes) owned = packet;
+  Pending *pending;
+
+  if (self->source == NULL || self->deaf || self->broken != NULL || self->pid != getpid ())
+    return;
+  if (g_queue_is_empty (&self->pending) && try_send (self, owned, fds))
+    return;
+
+  if (count_events (self) >= IO_CHANNEL_MAX_EVENTS)
+    {
+      set_broken (self, IO_STREAM_ERROR_NO_RESOURCES, "It does not read what is sent to it");
+      return;
+    }
+
+  pending = g_new0 (Pending, 1);
+  pending->packet = g_steal_pointer (&owned);
+  g_set_object (&pending->fds, fds);
+  g_queue_push_tail (&self->pending, pending);
+  update_poll (self);
+}
+
+/* A peer that left something unread in our end would be told of a reset
+ * before it is told of our last words. */
+static void
+drain (IOChannel *self)
+{
+  guint8 buffer[1];
+
+  for (guint i = 0; i < 1024; i++)
+    if (receive (self, buffer, sizeof buffer) <= 0)
+      break;
+}
+
+void
+_io_channel_close (IOChannel *self,
+                   GBytes    *last_words)
+{
+  g_autoptr (GBytes) owned = last_words;
+
+  if (self->source != NULL)
+    {
+      g_source_destroy (self->source);
+      g_clear_pointer (&self->source, g_source_unref);
+    }
+  self->funcs = NULL;
+  if (self->socket == NULL)
+    return;
+
+  if (self->pid == getpid ())
+    {
+      if (owned != NULL && g_queue_is_empty (&self->pending) && !self->deaf)
+        try_send (self, owned, NULL);
+      /* A child of ours may have a copy of the socket. */
+      shutdown (g_socket_get_fd (self->socket), SHUT_RDWR);
+      drain (self);
+    }
+  clear_pending (self);
+  g_clear_error (&self->broken);
+  g_socket_close (self->socket, NULL);
+  g_clear_object (&self->socket);
+}
+
+gboolean
+_io_channel_is_open (IOChannel *self)
+{
+  return self->socket != NULL;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <sys/socket.h>
+
+#include "io-channel-private.h"
+#include "io-service.h"
+
+G_BEGIN_DECLS
+
+/* Where connections come in: listens, holds the limits, and keeps whoever has
+ * not said hello yet. Belongs to a service and to its context. */
+typedef struct _IODoor IODoor;
+
+#define IO_DOOR_MAX_CONNECTIONS      512
+#define IO_DOOR_MAX_CONNECTIONS_UID  256
+#define IO_DOOR_RESERVED_DESCRIPTORS 16
+
+/* How long a connection may say nothing, in milliseconds. For tests. */
+extern guint _io_door_hello_timeout;
+
+IODoor   *_io_door_new        (IOService     *service);
+void      _io_door_free       (IODoor        *self);
+gboolean  _io_door_listen     (IODoor        *self,
+                               const char    *name,
+                               GError       **error);
+gboolean  _io_door_add_socket (IODoor        *self,
+                               GSocket       *socket,
+                               GError       **error);
+/* Lets nobody in any more. */
+void      _io_door_stop       (IODoor        *self);
+/* Gives the name back. */
+void      _io_door_release    (IODoor        *self);
+/* For tests. */
+guint     _io_door_get_waiting (IODoor       *self);
+
+G_END_DECLS

@@ -1,0 +1,859 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "io-user-client.h"
+
+#include "io-memory-backing-private.h"
+#include "io-packet-private.h"
+#include "io-service-private.h"
+#include "io-user-client-private.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+/**
+ * SECTION:io-user-client
+ * @title: IOUserClient
+ * @short_description: The owner's side of one connection
+ *
+ * An #IOUserClient stands for one connection of one process to an #IOService.
+ * It is made by the service when the other process has said who it is, tells
+ * the uid, gid and pid that the kernel vouches for, answers the calls of the
+ * client, and ends with the connection.
+ *
+ * A service that wants something of its own for each client derives a class
+ * and makes instances of it in #IOServiceClass.new_user_client().
+ *
+ * # Life cycle #
+ *
+ * After #IOServiceClass.new_user_client() the service asks
+ * #IOService::authorize; this is the place for io_user_client_set_read_only()
+ * and io_user_client_set_limits(). Then the client may open the service
+ * (io_service_open() is called on its behalf), close it, and open it again.
+ *
+ * When the connection is over, #IOUserClientClass.client_died() is called if
+ * the process went away with the service open, else
+ * #IOUserClientClass.client_close(); one of them, once. The service is closed
+ * for the client if it was open (#IOService::client-died, if so, and
+ * #IOService::client-closed), and the service drops its reference.
+ *
+ * # Ownership #
+ *
+ * The service owns its user clients while they are connected, and each of them
+ * keeps the service alive for as long.
+ *
+ * # Failure #
+ *
+ * Whatever comes from the other process is checked. A wrong call gets an error
+ * for an answer; a client that breaks the protocol, makes too many calls, or
+ * does not read what is sent to it, is disconnected, which is logged at most
+ * once a minute. Nothing that a client does touches other clients.
+ *
+ * # Threads #
+ *
+ * A user client belongs to the main context of its service, and is used there.
+ *
+ * It answers to Apple's IOUserClient.
+ *
+ * Since: 1.0
+ */
+
+typedef struct {
+  IOService            *service;       /* while connected, with a reference */
+  IOChannel            *channel;       /* while connected */
+  struct ucred          credentials;
+  char                 *client_name;
+  IOUserClientCallFunc  call_func;
+  guint                 max_buffers;
+  guint64               max_bytes;
+  pid_t                 owner_pid;
+  guint                 attached : 1;
+  guint                 welcome : 1;
+  guint                 read_only : 1;
+} IOUserClientPrivate;
+
+G_DEFINE_TYPE_WITH_PRIVATE (IOUserClient, io_user_client, G_TYPE_OBJECT)
+
+enum {
+  PROP_0,
+  PROP_CONNECTED,
+  PROP_READ_ONLY,
+  N_PROPS
+};
+
+static GParamSpec *properties[N_PROPS];
+
+static IOUserClientPrivate *
+get_private (IOUserClient *self)
+{
+  return io_user_client_get_instance_private (self);
+}
+
+/* All ways out lead through here, the first one wins. */
+static void
+end_connection (IOUserClient *self,
+                gboolean      died,
+                GBytes       *last_words)
+{
+  IOUserClientPrivate *priv = get_private (self);
+  IOUserClientClass *klass = IO_USER_CLIENT_GET_CLASS (self);
+  g_autoptr (IOUserClient) kept = g_object_ref (self);
+  g_autoptr (IOChannel) channel = g_steal_pointer (&priv->channel);
+  g_autoptr (IOService) service = NULL;
+
+  if (channel == NULL)
+    {
+      g_clear_pointer (&last_words, g_bytes_unref);
+      return;
+    }
+
+  _io_channel_close (channel, last_words);
+  if (died)
+    klass->client_died (self);
+  else if (klass->client_close != NULL)
+    klass->client_close (self);
+
+  _io_service_forget_client (priv->service, self, died);
+  service = g_steal_pointer (&priv->service);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_CONNECTED]);
+}
+
+static GVariant *
+answer_open (IOUserClient  *self,
+             GVariant      *args,
+             GError       **error)
+{
+  guint options;
+
+  g_variant_get_child (args, 0, "u", &options);
+  if (!io_service_open (get_private (self)->service, self, options, error))
+    return NULL;
+
+  return g_variant_new_parsed ("(@a{sv} {},)");
+}
+
+/* What a user client without a kind of its own does. */
+static GVariant *
+default_call (IOUserClient  *self,
+              IOOpcode       opcode,
+              GVariant      *args,
+              GUnixFDList  **fds,
+              GError       **error)
+{
+  IOUserClientPrivate *priv = get_private (self);
+
+  switch (opcode)
+    {
+    case IO_OPCODE_OPEN:
+      return answer_open (self, args, error);
+    case IO_OPCODE_READY:
+      if (io_service_is_open (priv->service, self))
+        return g_variant_new ("()");
+      g_set_error_literal (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN,
+                           "Cannot be ready: the service is not open");
+      return NULL;
+    case IO_OPCODE_CLOSE:
+      io_service_close (priv->service, self, 0);
+      return g_variant_new ("()");
+    default:
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED,
+                   "Cannot do call %u: %s does not have it", opcode, G_OBJECT_TYPE_NAME (self));
+      return NULL;
+    }
+}
+
+/* Whether the kernel lets a client write what it gets. */
+static gboolean
+is_writable_by_others (IOMemoryBacking *backing)
+{
+  int fd = _io_memory_backing_peek_fd (backing);
+  int seals = fcntl (fd, F_GET_SEALS);
+
+  if (seals >= 0)
+    return (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) == 0;
+
+  return (fcntl (fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+}
+
+static GVariant *
+answer_get_memory (IOUserClient  *self,
+                   GVariant      *args,
+                   GUnixFDList  **fds,
+                   GError       **error)
+{
+  g_autoptr (IOMemoryDescriptor) memory = NULL;
+  g_autoptr (GUnixFDList) list = g_unix_fd_list_new ();
+  IOMemoryMapFlags flags = IO_MEMORY_MAP_NONE;
+  IOMemoryBacking *backing;
+  gboolean writable;
+  guint type;
+
+  g_variant_get (args, "(u)", &type);
+  memory = io_user_client_get_memory (self, type, &flags, error);
+  if (memory == NULL)
+    return NULL;
+
+  backing = _io_memory_descriptor_peek_backing (memory);
+  writable = is_writable_by_others (backing);
+  if (writable && get_private (self)->read_only)
+    {
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED,
+                   "Cannot give memory 0x%x: it is writable, and the client may only read", type);
+      return NULL;
+    }
+  if (g_unix_fd_list_append (list, _io_memory_backing_peek_fd (backing), error) < 0)
+    return NULL;
+
+  *fds = g_steal_pointer (&list);
+  return g_variant_new ("(uutttb)", _io_memory_backing_get_id (backing), (guint) flags,
+                        io_memory_descriptor_get_offset (memory),
+                        (guint64) io_memory_descriptor_get_length (memory),
+                        (guint64) _io_memory_backing_get_size (backing), writable);
+}
+
+static GVariant *
+answer (IOUserClient          *self,
+        const IOPacketHeader  *header,
+        GVariant              *body,
+        GUnixFDList          **fds,
+        GError               **error)
+{
+  IOUserClientPrivate *priv = get_private (self);
+
+  if (body == NULL)
+    {
+      gboolean known = _io_packet_get_body_type (header->kind, header->opcode) != NULL;
+
+      g_set_error (error, IO_STREAM_ERROR,
+                   known ? IO_STREAM_ERROR_BAD_ARGUMENT : IO_STREAM_ERROR_UNSUPPORTED,
+                   known ? "Cannot read the arguments of call %u" : "There is no call %u",
+                   header->opcode);
+      return NULL;
+    }
+
+  switch ((int) header->opcode)
+    {
+    case IO_OPCODE_HELLO:
+      g_set_error_literal (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_MESSAGE,
+                           "Cannot say hello twice");
+      return NULL;
+    case IO_OPCODE_GET_ATTRIBUTES:
+      return g_variant_new ("(@a{sv})", _io_service_build_attributes (priv->service));
+    case IO_OPCODE_GET_MEMORY:
+      return answer_get_memory (self, body, fds, error);
+    default:
+      return priv->call_func (self, header->opcode, body, fds, error);
+    }
+}
+
+static GBytes *
+build_reply (IOUserClient          *self,
+             const IOPacketHeader  *header,
+             GVariant              *result,
+             GError               **error)
+{
+  const GVariantType *type = _io_packet_get_body_type (IO_PACKET_REPLY, header->opcode);
+
+  if (!g_variant_is_of_type (result, type))
+    {
+      g_critical ("%s answers call %u with %s", G_OBJECT_TYPE_NAME (self), header->opcode,
+                  g_variant_get_type_string (result));
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_INTERNAL_ERROR,
+                   "Cannot answer call %u", header->opcode);
+      return NULL;
+    }
+
+  return _io_packet_build (IO_PACKET_REPLY, header->opcode, header->serial, 0, result, error);
+}
+
+static void
+packet_cb (IOChannel            *channel,
+           const IOPacketHeader *header,
+           GVariant             *body,
+           gpointer              user_data)
+{
+  g_autoptr (IOUserClient) self = g_object_ref (user_data);
+  g_autoptr (GVariant) result = NULL;
+  g_autoptr (GUnixFDList) fds = NULL;
+  g_autoptr (GError) error = NULL;
+  GBytes *reply = NULL;
+
+  if (header->kind != IO_PACKET_CALL)
+    {
+      _io_user_client_violation (self, "It sent a message of kind %u", header->kind);
+      return;
+    }
+
+  result = answer (self, header, body, &fds, &error);
+  if (result != NULL)
+    {
+      g_variant_take_ref (result);
+      reply = build_reply (self, header, result, &error);
+    }
+  if (reply == NULL)
+    {
+      g_clear_object (&fds);
+      if (error == NULL)
+        g_set_error (&error, IO_STREAM_ERROR, IO_STREAM_ERROR_FAILED,
+                     "%s failed in call %u", G_OBJECT_TYPE_NAME (self), header->opcode);
+      reply = _io_packet_build_error (header->opcode, header->serial, error);
+    }
+
+  /* Does nothing if the connection went meanwhile. */
+  _io_channel_send (channel, reply, fds);
+}
+
+static void
+ended_cb (IOChannel    *channel,
+          const GError *error,
+          gpointer      user_data)
+{
+  IOUserClient *self = user_data;
+  IOUserClientPrivate *priv = get_private (self);
+
+  /* To hang up with nothing open is a way to close. */
+  if (error == NULL || error->code == IO_STREAM_ERROR_IO_ERROR)
+    end_connection (self, io_service_is_open (priv->service, self), NULL);
+  else
+    {
+      _io_service_note_violation (priv->service, priv->credentials.pid, priv->client_name,
+                                  error->message);
+      io_user_client_terminate (self, error);
+    }
+}
+
+static const IOChannelFuncs channel_funcs = { packet_cb, ended_cb };
+
+static void
+io_user_client_real_client_died (IOUserClient *self)
+{
+  IOUserClientClass *klass = IO_USER_CLIENT_GET_CLASS (self);
+
+  if (klass->client_close != NULL)
+    klass->client_close (self);
+}
+
+static void
+io_user_client_real_client_close (IOUserClient *self)
+{
+}
+
+static IOMemoryDescriptor *
+io_user_client_real_client_memory_for_type (IOUserClient      *self,
+                                            guint              type,
+                                            IOMemoryMapFlags  *flags,
+                                            GError           **error)
+{
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED,
+               "Cannot give memory 0x%x: %s has none", type, G_OBJECT_TYPE_NAME (self));
+
+  return NULL;
+}
+
+static void
+io_user_client_set_property (GObject      *object,
+                             guint         prop_id,
+                             const GValue *value,
+                             GParamSpec   *pspec)
+{
+  IOUserClient *self = IO_USER_CLIENT (object);
+
+  switch (prop_id)
+    {
+    case PROP_READ_ONLY:
+      io_user_client_set_read_only (self, g_value_get_boolean (value));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+io_user_client_get_property (GObject    *object,
+                             guint       prop_id,
+                             GValue     *value,
+                             GParamSpec *pspec)
+{
+  IOUserClient *self = IO_USER_CLIENT (object);
+
+  switch (prop_id)
+    {
+    case PROP_CONNECTED:
+      g_value_set_boolean (value, io_user_client_is_connected (self));
+      break;
+    case PROP_READ_ONLY:
+      g_value_set_boolean (value, io_user_client_get_read_only (self));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+io_user_client_finalize (GObject *object)
+{
+  IOUserClientPrivate *priv = get_private (IO_USER_CLIENT (object));
+
+  /* A connection keeps its user client alive. */
+  g_warn_if_fail (priv->channel == NULL);
+  g_free (priv->client_name);
+
+  G_OBJECT_CLASS (io_user_client_parent_class)->finalize (object);
+}
+
+static void
+io_user_client_class_init (IOUserClientClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->set_property = io_user_client_set_property;
+  object_class->get_property = io_user_client_get_property;
+  object_class->finalize = io_user_client_finalize;
+
+  klass->client_close = io_user_client_real_client_close;
+  klass->client_died = io_user_client_real_client_died;
+  klass->client_memory_for_type = io_user_client_real_client_memory_for_type;
+
+  /**
+   * IOUserClient:connected:
+   *
+   * Whether the connection still stands.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_CONNECTED] =
+    g_param_spec_boolean ("connected", NULL, NULL, FALSE,
+                          G_PARAM_READABLE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
+  /**
+   * IOUserClient:read-only:
+   *
+   * Whether the client may only read. See io_user_client_set_read_only().
+   *
+   * Since: 1.0
+   */
+  properties[PROP_READ_ONLY] =
+    g_param_spec_boolean ("read-only", NULL, NULL, FALSE,
+                          G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
+
+  g_object_class_install_properties (object_class, N_PROPS, properties);
+}
+
+static void
+io_user_client_init (IOUserClient *self)
+{
+  IOUserClientPrivate *priv = get_private (self);
+
+  priv->call_func = default_call;
+  priv->max_buffers = IO_STREAM_MAX_BUFFERS;
+  priv->max_bytes = G_MAXUINT64;
+  priv->owner_pid = getpid ();
+}
+
+/**
+ * io_user_client_get_service:
+ * @self: a user client
+ *
+ * Gets the service that @self belongs to. %NULL before the service has taken
+ * @self up, and when the connection is over.
+ *
+ * In the thread of the service. Apple: IOUserClient::getService.
+ *
+ * Returns: (transfer none) (nullable): the service
+ * Since: 1.0
+ */
+IOService *
+io_user_client_get_service (IOUserClient *self)
+{
+  g_return_val_if_fail (IO_IS_USER_CLIENT (self), NULL);
+
+  return get_private (self)->service;
+}
+
+/**
+ * io_user_client_get_client_name:
+ * @self: a user client
+ *
+ * Gets the name by which the other program introduced itself. Any program can
+ * say any name: it is for people to read, not to decide by.
+ *
+ * In the thread of the service.
+ *
+ * Returns: (transfer none) (nullable): the name, without control characters;
+ *   %NULL before the service has taken @self up
+ * Since: 1.0
+ */
+const char *
+io_user_client_get_client_name (IOUserClient *self)
+{
+  g_return_val_if_fail (IO_IS_USER_CLIENT (self), NULL);
+
+  return get_private (self)->client_name;
+}
+
+/**
+ * io_user_client_get_uid:
+ * @self: a user client
+ *
+ * Gets the effective user of the process that made the connection, as the
+ * kernel knows it.
+ *
+ * In the thread of the service.
+ *
+ * Returns: the user
+ * Since: 1.0
+ */
+guint
+io_user_client_get_uid (IOUserClient *self)
+{
+  g_return_val_if_fail (IO_IS_USER_CLIENT (self), (guint) -1);
+
+  return get_private (self)->credentials.uid;
+}
+
+/**
+ * io_user_client_get_gid:
+ * @self: a user client
+ *
+ * Gets the effective group of the process that made the connection, as the
+ * kernel knows it.
+ *
+ * In the thread of the service.
+ *
+ * Returns: the group
+ * Since: 1.0
+ */
+guint
+io_user_client_get_gid (IOUserClient *self)
+{
+  g_return_val_if_fail (IO_IS_USER_CLIENT (self), (guint) -1);
+
+  return get_private (self)->credentials.gid;
+}
+
+/**
+ * io_user_client_get_pid:
+ * @self: a user client
+ *
+ * Gets the process that made the connection, as the kernel knows it. The
+ * process may be gone and its number used again: do not decide by it.
+ *
+ * In the thread of the service.
+ *
+ * Returns: the process
+ * Since: 1.0
+ */
+int
+io_user_client_get_pid (IOUserClient *self)
+{
+  g_return_val_if_fail (IO_IS_USER_CLIENT (self), -1);
+
+  return get_private (self)->credentials.pid;
+}
+
+/**
+ * io_user_client_is_connected:
+ * @self: a user client
+ *
+ * Gets #IOUserClient:connected. In the thread of the service.
+ *
+ * Returns: %TRUE while the connection stands
+ * Since: 1.0
+ */
+gboolean
+io_user_client_is_connected (IOUserClient *self)
+{
+  IOUserClientPrivate *priv;
+
+  g_return_val_if_fail (IO_IS_USER_CLIENT (self), FALSE);
+
+  priv = get_private (self);
+  return priv->channel != NULL && priv->owner_pid == getpid ();
+}
+
+/**
+ * io_user_client_get_read_only:
+ * @self: a user client
+ *
+ * Gets #IOUserClient:read-only. In the thread of the service.
+ *
+ * Returns: %TRUE if the client may only read
+ * Since: 1.0
+ */
+gboolean
+io_user_client_get_read_only (IOUserClient *self)
+{
+  g_return_val_if_fail (IO_IS_USER_CLIENT (self), FALSE);
+
+  return get_private (self)->read_only;
+}
+
+/**
+ * io_user_client_set_read_only:
+ * @self: a user client
+ * @read_only: whether the client may only read
+ *
+ * Decides whether the client may only read. Such a client is refused all
+ * memory that the kernel would let it write. It has an effect on what the
+ * client asks for later; the place for it is #IOService::authorize.
+ *
+ * In the thread of the service.
+ *
+ * Since: 1.0
+ */
+void
+io_user_client_set_read_only (IOUserClient *self,
+                              gboolean      read_only)
+{
+  IOUserClientPrivate *priv;
+
+  g_return_if_fail (IO_IS_USER_CLIENT (self));
+
+  priv = get_private (self);
+  read_only = !!read_only;
+  if (priv->read_only == read_only)
+    return;
+
+  priv->read_only = read_only;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_READ_ONLY]);
+}
+
+/**
+ * io_user_client_set_limits:
+ * @self: a user client
+ * @max_buffers: how many buffers the client may hold at a time
+ * @max_bytes: how much memory may be made for this client alone
+ *
+ * Sets what the client can have at most. In the beginning that is
+ * %IO_STREAM_MAX_BUFFERS, and no limit on memory. It has an effect on what the
+ * client asks for later; the place for it is #IOService::authorize.
+ *
+ * In the thread of the service.
+ *
+ * Since: 1.0
+ */
+void
+io_user_client_set_limits (IOUserClient *self,
+                           guint         max_buffers,
+                           guint64       max_bytes)
+{
+  IOUserClientPrivate *priv;
+
+  g_return_if_fail (IO_IS_USER_CLIENT (self));
+
+  priv = get_private (self);
+  priv->max_buffers = max_buffers;
+  priv->max_bytes = max_bytes;
+}
+
+/**
+ * io_user_client_get_memory:
+ * @self: a user client
+ * @type: which memory; what the numbers mean is up to the service. See
+ *   #IOStreamMemoryType for those of streams
+ * @flags: (out): how the client may map it
+ * @error: return location for an error
+ *
+ * Gets the memory that the client gets when it asks for @type, by
+ * #IOUserClientClass.client_memory_for_type(). The same type gives the same
+ * memory each time.
+ *
+ * Fails with %IO_STREAM_ERROR_UNSUPPORTED if there are no such types, or what
+ * the class says.
+ *
+ * In the thread of the service. Apple: IOUserClient::clientMemoryForType.
+ *
+ * Returns: (transfer full): the memory, or %NULL
+ * Since: 1.0
+ */
+IOMemoryDescriptor *
+io_user_client_get_memory (IOUserClient      *self,
+                           guint              type,
+                           IOMemoryMapFlags  *flags,
+                           GError           **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  IOMemoryDescriptor *memory;
+  IOMemoryMapFlags map_flags = IO_MEMORY_MAP_NONE;
+
+  g_return_val_if_fail (IO_IS_USER_CLIENT (self), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  memory = IO_USER_CLIENT_GET_CLASS (self)->client_memory_for_type (self, type, &map_flags,
+                                                                    &local_error);
+  if (flags != NULL)
+    *flags = map_flags | (get_private (self)->read_only ? IO_MEMORY_MAP_READ_ONLY : 0);
+  if (memory != NULL)
+    return memory;
+
+  if (local_error == NULL)
+    g_set_error (&local_error, IO_STREAM_ERROR, IO_STREAM_ERROR_FAILED,
+                 "%s gives no memory 0x%x", G_OBJECT_TYPE_NAME (self), type);
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return NULL;
+}
+
+/**
+ * io_user_client_terminate:
+ * @self: a user client
+ * @reason: (nullable): what to tell the client, or %NULL if nothing is wrong
+ *
+ * Ends the connection. The client is told @reason if there is room to tell it;
+ * #IOUserClientClass.client_close() is called, and the service is closed for
+ * the client if it was open. Does nothing if the connection is over.
+ *
+ * Can be called in any virtual method and signal handler.
+ *
+ * In the thread of the service. Apple: IOUserClient::terminate.
+ *
+ * Since: 1.0
+ */
+void
+io_user_client_terminate (IOUserClient *self,
+                          const GError *reason)
+{
+  g_autoptr (GError) fit = NULL;
+  g_autofree char *text = NULL;
+  int code = 0;
+
+  g_return_if_fail (IO_IS_USER_CLIENT (self));
+
+  if (!io_user_client_is_connected (self))
+    return;
+
+  if (reason != NULL)
+    {
+      g_autofree char *valid = g_utf8_make_valid (reason->message, -1);
+
+      code = reason->domain == IO_STREAM_ERROR ? reason->code : IO_STREAM_ERROR_FAILED;
+      text = g_utf8_substring (valid, 0, MIN (g_utf8_strlen (valid, -1), 900));
+    }
+  end_connection (self, FALSE,
+                  _io_packet_build (IO_PACKET_EVENT, IO_OPCODE_TERMINATED, 0, 0,
+                                    g_variant_new ("(us)", code, text != NULL ? text : ""),
+                                    NULL));
+}
+
+void
+_io_user_client_set_call_func (IOUserClient         *self,
+                               IOUserClientCallFunc  func)
+{
+  get_private (self)->call_func = func;
+}
+
+void
+_io_user_client_send_event (IOUserClient *self,
+                            IOOpcode      opcode,
+                            GVariant     *body)
+{
+  IOUserClientPrivate *priv = get_private (self);
+  g_autoptr (GVariant) sunk = g_variant_ref_sink (body);
+  g_autoptr (GError) error = NULL;
+  GBytes *packet;
+
+  /* The answer to hello comes first. */
+  if (priv->channel == NULL || !priv->welcome)
+    return;
+
+  packet = _io_packet_build (IO_PACKET_EVENT, opcode, 0, 0, sunk, &error);
+  if (packet != NULL)
+    _io_channel_send (priv->channel, packet, NULL);
+  else if (error != NULL)
+    g_warning ("%s", error->message);
+}
+
+void
+_io_user_client_violation (IOUserClient *self,
+                           const char   *format,
+                           ...)
+{
+  IOUserClientPrivate *priv = get_private (self);
+  g_autoptr (GError) error = NULL;
+  va_list args;
+
+  if (priv->channel == NULL)
+    return;
+
+  va_start (args, format);
+  error = g_error_new_valist (IO_STREAM_ERROR, IO_STREAM_ERROR_IPC_ERROR, format, args);
+  va_end (args);
+
+  _io_service_note_violation (priv->service, priv->credentials.pid, priv->client_name,
+                              error->message);
+  io_user_client_terminate (self, error);
+}
+
+guint
+_io_user_client_get_max_buffers (IOUserClient *self)
+{
+  return get_private (self)->max_buffers;
+}
+
+guint64
+_io_user_client_get_max_bytes (IOUserClient *self)
+{
+  return get_private (self)->max_bytes;
+}
+
+/* It ends up on terminals. */
+static char *
+clean_name (const char *name)
+{
+  GString *clean = g_string_new (NULL);
+
+  for (const char *p = name; *p != '\0' && clean->len < 128; p = g_utf8_next_char (p))
+    {
+      gunichar c = g_utf8_get_char (p);
+
+      g_string_append_unichar (clean, g_unichar_isprint (c) ? c : '?');
+    }
+
+  return g_string_free (clean, FALSE);
+}
+
+gboolean
+_io_user_client_attach (IOUserClient       *self,
+                        IOService          *service,
+                        IOChannel          *channel,
+                        const struct ucred *credentials,
+                        const char         *client_name)
+{
+  IOUserClientPrivate *priv = get_private (self);
+
+  if (priv->attached)
+    return FALSE;
+
+  priv->attached = TRUE;
+  priv->service = g_object_ref (service);
+  priv->channel = _io_channel_ref (channel);
+  priv->credentials = *credentials;
+  priv->client_name = clean_name (client_name);
+  _io_channel_set_funcs (channel, &channel_funcs, self);
+
+  return TRUE;
+}
+
+void
+_io_user_client_welcome (IOUserClient *self,
+                         GBytes       *packet)
+{
+  IOUserClientPrivate *priv = get_private (self);
+
+  priv->welcome = TRUE;
+  _io_channel_send (priv->channel, packet, NULL);
+}
+
+void
+_io_user_client_dismiss (IOUserClient *self,
+                         GBytes       *last_words)
+{
+  end_connection (self, FALSE, last_words);
+}
+
+gboolean
+_io_user_client_is_gone (IOUserClient *self)
+{
+  IOUserClientPrivate *priv = get_private (self);
+
+  return priv->attached && priv->channel == NULL;
+}
