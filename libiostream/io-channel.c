@@ -172,7 +172,7 @@ handle_packet (IOChannel    *self,
 
   if (!take_token (self))
     {
-      set_broken (self, IO_STREAM_ERROR_IPC_ERROR, "It makes too many calls");
+      set_broken (self, IO_STREAM_ERROR_IPC_ERROR, "Too many calls came in a short time");
       return;
     }
   if (!_io_packet_parse (buffer, size, &header, &body, &error) &&
@@ -329,7 +329,7 @@ _io_channel_send (IOChannel   *self,
 
   if (count_events (self) >= IO_CHANNEL_MAX_EVENTS)
     {
-      set_broken (self, IO_STREAM_ERROR_NO_RESOURCES, "It does not read what is sent to it");
+      set_broken (self, IO_STREAM_ERROR_NO_RESOURCES, "What was sent is not read");
       return;
     }
 

@@ -90,7 +90,7 @@ visitor_packet_cb (IOChannel            *channel,
   if (header->kind != IO_PACKET_CALL || header->opcode != IO_OPCODE_HELLO || body == NULL)
     {
       _io_service_note_violation (visitor->service, visitor->credentials.pid, NULL,
-                                  "Its first word is not a hello");
+                                  "The first message is not a hello");
       turn_away (visitor, IO_STREAM_ERROR_IPC_ERROR, "The first message is not a hello");
       return;
     }

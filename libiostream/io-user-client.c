@@ -281,7 +281,7 @@ packet_cb (IOChannel            *channel,
 
   if (header->kind != IO_PACKET_CALL)
     {
-      _io_user_client_violation (self, "It sent a message of kind %u", header->kind);
+      _io_user_client_violation (self, "A message of kind %u is not a call", header->kind);
       return;
     }
 
