@@ -31,13 +31,12 @@ typedef struct {
                          GUnixFDList       *fds,
                          IOConnectionCall  *next,
                          GError           **error);
-  /* The open is over (closed, failed half way, or the owner is gone): release
-   * what it had. May be called when nothing was open. */
+  /* The open is over (closed, failed half way, hung up, or the owner is gone):
+   * release what it had. Called once for each OPEN that the owner did not
+   * refuse; when the owner is gone, from the context just before
+   * #IOConnection::disconnected, or earlier from close() and hang_up(). May
+   * come from the dispose of the connection, after that of the subclass. */
   void     (*closed)    (IOConnection      *self);
-  /* An event came; delivered in the context of the connection. */
-  void     (*event)     (IOConnection      *self,
-                         IOOpcode           opcode,
-                         GVariant          *body);
 } IOConnectionHooks;
 
 void      _io_connection_set_hooks   (IOConnection             *self,
@@ -49,12 +48,21 @@ GVariant *_io_connection_call        (IOConnection             *self,
                                       GVariant                 *args,
                                       GCancellable             *cancellable,
                                       GError                  **error);
+/* The same with the descriptors that came with the answer (NULL if none did);
+ * the caller owns the list, which closes them. */
+GVariant *_io_connection_call_with_fds (IOConnection           *self,
+                                      IOOpcode                  opcode,
+                                      GVariant                 *args,
+                                      GUnixFDList             **fds,
+                                      GCancellable             *cancellable,
+                                      GError                  **error);
 /* The same for the callers of GTask: returns a GVariant (or an error) through
- * @task, which is taken over. */
+ * @task, which is taken over. The descriptors are borrowed from @task. */
 void      _io_connection_call_async  (IOConnection             *self,
                                       IOOpcode                  opcode,
                                       GVariant                 *args,
                                       GTask                    *task);
+GUnixFDList *_io_connection_peek_task_fds (GTask               *task);
 /* The connection is broken: keeps @error (taken over; NULL for a clean end) as
  * the reason, ends every call with it, and emits #IOConnection::disconnected
  * once, from the context. Any thread of the connection. */
@@ -63,7 +71,8 @@ void      _io_connection_fail        (IOConnection             *self,
 GMainContext *_io_connection_get_context (IOConnection         *self);
 gboolean  _io_connection_in_own_process (IOConnection          *self);
 /* Looks, without blocking, whether the control socket says something; for
- * loops that never run the context. Handles what is there. */
+ * loops that never run the context. What ends the connection is known at once
+ * (is_connected(), get_error()); ::disconnected waits for the context. */
 void      _io_connection_poll        (IOConnection             *self);
 
 G_END_DECLS

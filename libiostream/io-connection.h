@@ -41,6 +41,8 @@ IOConnection *io_connection_new_for_name    (const char           *name,
 IO_AVAILABLE_IN_ALL
 const char   *io_connection_get_name        (IOConnection         *self);
 IO_AVAILABLE_IN_ALL
+const char   *io_connection_get_service_class (IOConnection       *self);
+IO_AVAILABLE_IN_ALL
 gint64        io_connection_get_timeout     (IOConnection         *self);
 IO_AVAILABLE_IN_ALL
 void          io_connection_set_timeout     (IOConnection         *self,

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "io-connection-private.h"
+
+G_BEGIN_DECLS
+
+/* What the files of #IOConnection share: io-connection.c is the object,
+ * io-connection-open.c connects, opens and closes, io-connection-link.c
+ * has the socket, its source and the end, io-connection-calls.c the calls. */
+
+/* The socket. A connection is used up when it is lost or hung up; an attempt
+ * to connect that fails puts it back to NONE. */
+typedef enum {
+  IO_LINK_NONE,
+  IO_LINK_GREETING,   /* connected, HELLO not answered yet */
+  IO_LINK_UP,
+  IO_LINK_LOST,       /* by the owner, or because of it */
+  IO_LINK_HUNG_UP     /* by ourselves */
+} IOLink;
+
+typedef enum {
+  IO_PHASE_CLOSED,
+  IO_PHASE_OPENING,   /* or only connecting, asynchronously */
+  IO_PHASE_OPEN,
+  IO_PHASE_CLOSING
+} IOPhase;
+
+typedef struct {
+  char                    *name;        /* NULL until HELLO if made for a socket */
+  GSocket                 *socket;
+  gint64                   timeout;
+  GMainContext            *context;
+  guint                    fork_count;
+  const IOConnectionHooks *hooks;
+
+  IOLink                   link;
+  IOPhase                  phase;
+  gboolean                 greeted;     /* HELLO was answered well, once */
+  gboolean                 owner_open;  /* OPEN was sent and not refused, and
+                                           hooks->closed() not called since */
+  char                    *service_class;
+  GError                  *error;       /* why it was lost; NULL for a clean end */
+  char                    *reason;      /* the same in short, also for a clean end */
+
+  GHashTable              *calls;       /* serial -> Call: every one without an answer */
+  guint32                  last_serial;
+  GQueue                   inbox;       /* calls that the source is to deliver, in order */
+  gboolean                 end_due;     /* and after them the end */
+  GSource                 *source;
+  gpointer                 fd_tag;
+} IOConnectionPrivate;
+
+typedef enum {
+  IO_RECEIVED_NOTHING,
+  IO_RECEIVED_PACKET,
+  IO_RECEIVED_END
+} IOReceived;
+
+typedef struct _IOCall IOCall;
+
+/* @answer is %NULL and @error set, or the other way round. */
+typedef void (*IOConnectionAnswerFunc) (IOConnection  *self,
+                                        GVariant      *answer,
+                                        GUnixFDList   *fds,
+                                        const GError  *error,
+                                        gpointer       data);
+
+/* io-connection.c */
+IOConnectionPrivate *_io_connection_get_private (IOConnection            *self);
+const char *_io_connection_get_label    (IOConnection            *self);
+/* After the link has changed; emits ::disconnected if it was lost. */
+void        _io_connection_notify_link  (IOConnection            *self);
+void        _io_connection_run_closed   (IOConnection            *self);
+
+/* io-connection-open.c */
+gboolean    _io_connection_connect      (IOConnection            *self,
+                                         GCancellable            *cancellable,
+                                         GError                 **error);
+void        _io_connection_connect_async (IOConnection           *self,
+                                         GTask                   *task);
+gboolean    _io_connection_open         (IOConnection            *self,
+                                         guint                    options,
+                                         GCancellable            *cancellable,
+                                         GError                 **error);
+void        _io_connection_open_async   (IOConnection            *self,
+                                         guint                    options,
+                                         GTask                   *task);
+gboolean    _io_connection_close        (IOConnection            *self,
+                                         GCancellable            *cancellable,
+                                         GError                 **error);
+void        _io_connection_close_async  (IOConnection            *self,
+                                         GTask                   *task);
+gboolean    _io_connection_check_thread (IOConnection            *self,
+                                         IOOpcode                 opcode,
+                                         GError                 **error);
+
+/* io-connection-link.c */
+void        _io_connection_attach       (IOConnection            *self);
+void        _io_connection_detach       (IOConnection            *self);
+void        _io_connection_drop_source  (IOConnection            *self);
+void        _io_connection_update_source (IOConnection           *self);
+/* Takes over a call that has its answer or error; delivered in the context. */
+void        _io_connection_push_call    (IOConnection            *self,
+                                         IOCall                  *call);
+IOReceived  _io_connection_receive      (IOConnection            *self,
+                                         guint                    max);
+gboolean    _io_connection_check        (IOConnection            *self,
+                                         IOOpcode                 opcode,
+                                         GError                 **error);
+GError     *_io_connection_new_error    (IOConnection            *self,
+                                         IOOpcode                 opcode,
+                                         IOStreamError            code,
+                                         const char              *format,
+                                         ...) G_GNUC_PRINTF (4, 5);
+void        _io_connection_lose         (IOConnection            *self,
+                                         IOStreamError            code,
+                                         const char              *format,
+                                         ...) G_GNUC_PRINTF (3, 4);
+
+/* io-connection-calls.c */
+void        _io_connection_init_calls   (IOConnection            *self);
+void        _io_call_free               (IOCall                  *call);
+void        _io_call_deliver            (IOCall                  *call);
+/* The first of the asynchronous calls, or -1. */
+gint64      _io_connection_get_deadline (IOConnection            *self);
+void        _io_connection_expire_calls (IOConnection            *self);
+void        _io_connection_end_calls    (IOConnection            *self,
+                                         IOStreamError            code,
+                                         const char              *reason);
+/* NULL, or what is wrong with this reply. */
+const char *_io_connection_take_reply   (IOConnection            *self,
+                                         const IOPacketHeader    *header,
+                                         GVariant                *body,
+                                         GUnixFDList             *fds,
+                                         gboolean                 fds_missing);
+/* Calls @func from the context; @self is kept alive until then. Returns %FALSE
+ * with @error, and does not call @func, if the call cannot be sent. */
+gboolean    _io_connection_start_call   (IOConnection            *self,
+                                         IOOpcode                 opcode,
+                                         GVariant                *args,
+                                         GCancellable            *cancellable,
+                                         IOConnectionAnswerFunc   func,
+                                         gpointer                 data,
+                                         GError                 **error);
+/* Sends CLOSE and does not wait for the answer. */
+void        _io_connection_send_close   (IOConnection            *self);
+
+G_END_DECLS
