@@ -1051,6 +1051,11 @@ io_service_register (IOService  *self,
   g_return_val_if_fail (IO_IS_SERVICE (self), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
+  /* A subclass that has something to make which can fail makes it now, if it
+   * was constructed without g_initable_new(), as other languages do. */
+  if (G_IS_INITABLE (self) && !g_initable_init (G_INITABLE (self), NULL, error))
+    return FALSE;
+
   return run_job (&job);
 }
 

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "io-stream-buffer.h"
+
+G_BEGIN_DECLS
+
+/* How a buffer asks the stream or the connection it belongs to. */
+typedef struct {
+  int      (*get_reference_count) (gpointer        home,
+                                   IOStreamBuffer *buffer);
+  /* TRUE while the memory must not be replaced */
+  gboolean (*is_in_use)           (gpointer        home);
+} IOStreamBufferHomeFuncs;
+
+/* The mapped parts, for the hot path; NULL and 0 for a part that is absent. */
+typedef struct {
+  guint8 *data;
+  gsize   data_size;
+  guint8 *control;
+  gsize   control_size;
+} IOStreamBufferParts;
+
+/* Maps both parts; as writable as they can be. */
+gboolean                   _io_stream_buffer_map        (IOStreamBuffer                *self,
+                                                         GError                       **error);
+const IOStreamBufferParts *_io_stream_buffer_peek_parts (IOStreamBuffer                *self);
+/* @home is borrowed; %NULL takes the buffer out. */
+void                       _io_stream_buffer_set_home   (IOStreamBuffer                *self,
+                                                         gpointer                       home,
+                                                         const IOStreamBufferHomeFuncs *funcs,
+                                                         guint32                        id);
+gpointer                   _io_stream_buffer_peek_home  (IOStreamBuffer                *self);
+/* Puts new memory behind the buffer; the caller knows that nobody has it. */
+void                       _io_stream_buffer_replace    (IOStreamBuffer                *self,
+                                                         IOMemoryDescriptor            *data,
+                                                         IOMemoryDescriptor            *control);
+
+G_END_DECLS

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "io-connection-private.h"
+#include "io-notification-port-private.h"
+#include "io-region-private.h"
+#include "io-ring-private.h"
+#include "io-stream-buffer-private.h"
+#include "io-stream-connection.h"
+
+G_BEGIN_DECLS
+
+/* A buffer as the owner described it, and as it is mapped here. */
+typedef struct {
+  guint32          data_number;
+  guint32          control_number;
+  guint64          data_offset;
+  guint64          control_offset;
+  IOStreamBufferParts parts;
+  guint32          sequence;   /* of the loan, if held */
+  gboolean         held;
+  IOStreamBuffer  *object;     /* made when first asked for */
+} IOStreamClientBuffer;
+
+/* What the files that make up IOStreamConnection share. */
+typedef struct {
+  /* under the lock: entries come in one thread, but go home from any */
+  GMutex                lock;
+  gboolean              attached;      /* the regions and the port are there */
+  gboolean              usable;        /* and the owner knows that they are */
+  IORegion              own;           /* the client's region: the input ring */
+  IORegion              peer;          /* the owner's region: the output ring */
+  IORing                output;
+  IORing                input;
+  IONotificationPort   *port;
+  GArray               *buffers;       /* of IOStreamClientBuffer */
+  GHashTable           *memories;      /* number -> IOMemoryBacking */
+  guint                 buffer_count;  /* as the owner said at open */
+  guint                 held;
+  guint64               received;
+  guint64               lost;
+  guint32               next_sequence;
+  guint32               first_sequence;
+  gboolean              has_sequence;
+
+  /* in the thread of the connection */
+  IOStreamMode          mode;
+  IOStreamState         state_seen;
+  guint64               announced;     /* entries before this one were announced */
+  guint64               dispatched;    /* where the last dispatch left the queue */
+  gboolean              notify_in_context;
+  IOStreamBufferQueue  *output_queue;
+  IOStreamBufferQueue  *input_queue;
+  IOStreamOutputCallback callback;
+  gpointer              callback_data;
+  GDestroyNotify        callback_destroy;
+  guint                 fork_count;
+} IOStreamConnectionPrivate;
+
+IOStreamConnectionPrivate *_io_stream_connection_get_private (IOStreamConnection *self);
+
+/* Opening (io-stream-connection-open.c) */
+extern const IOConnectionHooks _io_stream_connection_hooks;
+void          _io_stream_connection_detach      (IOStreamConnection *self);
+
+/* Moving buffers (io-stream-connection-transfer.c) */
+extern const IONotificationPortFuncs _io_stream_connection_port_funcs;
+IOStreamState _io_stream_connection_read_state  (IOStreamConnection *self);
+
+/* The object (io-stream-connection.c) */
+void          _io_stream_connection_notify_state    (IOStreamConnection *self);
+void          _io_stream_connection_announce_output (IOStreamConnection *self);
+
+G_END_DECLS

@@ -1,0 +1,677 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "io-stream-connection-private.h"
+
+#include "io-fork-private.h"
+#include "io-stream-link-private.h"
+
+/* What the owner says of the stream; it may say anything. */
+IOStreamState
+_io_stream_connection_read_state (IOStreamConnection *self)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+  guint32 state;
+
+  if (!priv->usable)
+    return IO_STREAM_STATE_CLOSED;
+
+  state = atomic_load_explicit (&priv->peer.page->state, memory_order_acquire);
+
+  return state <= IO_STREAM_STATE_SUSPENDED ? (IOStreamState) state : IO_STREAM_STATE_CLOSED;
+}
+
+static gboolean
+has_output (IOStreamConnectionPrivate *priv)
+{
+  return priv->attached && _io_ring_is_published (&priv->output, priv->output.index);
+}
+
+static gboolean
+port_is_ready (gpointer owner)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (owner);
+  guint64 next = MAX (priv->output.index, priv->announced);
+
+  return priv->attached &&
+         (_io_ring_is_published (&priv->output, next) ||
+          _io_stream_connection_read_state (owner) != priv->state_seen);
+}
+
+/* Entries that were announced and left in the queue are not announced
+ * again. */
+static void
+skip_announced (IOStreamConnectionPrivate *priv)
+{
+  guint64 end = priv->output.index + priv->output.mask + 1;
+
+  priv->announced = MAX (priv->announced, priv->output.index);
+  while (priv->announced < end && _io_ring_is_published (&priv->output, priv->announced))
+    priv->announced++;
+}
+
+static gboolean
+port_dispatch (gpointer owner)
+{
+  g_autoptr (IOStreamConnection) self = g_object_ref (owner);
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+  IOStreamState state = _io_stream_connection_read_state (self);
+  gboolean moved;
+
+  if (state != priv->state_seen)
+    {
+      priv->state_seen = state;
+      _io_stream_connection_notify_state (self);
+    }
+
+  if (!priv->attached || !_io_ring_is_published (&priv->output, MAX (priv->output.index, priv->announced)))
+    return FALSE;
+
+  _io_stream_connection_announce_output (self);
+  if (!priv->attached)
+    return FALSE;
+
+  /* Also what was taken between two dispatches is progress. */
+  moved = priv->output.index != priv->dispatched;
+  priv->dispatched = priv->output.index;
+  if (!moved)
+    skip_announced (priv);
+
+  return moved;
+}
+
+/* The bell alone does not say why; the control socket does. */
+static void
+port_hang_up (gpointer owner)
+{
+  g_autoptr (IOConnection) connection = g_object_ref (owner);
+
+  _io_connection_poll (connection);
+}
+
+const IONotificationPortFuncs _io_stream_connection_port_funcs = {
+  port_is_ready,
+  port_dispatch,
+  port_hang_up,
+  NULL
+};
+
+static IOStreamClientBuffer *
+buffer_at (IOStreamConnectionPrivate *priv,
+           guint32                    id)
+{
+  return &g_array_index (priv->buffers, IOStreamClientBuffer, id);
+}
+
+/* What the owner wrote is copied by now; NULL if it is possible. */
+static const char *
+find_fault (IOStreamConnectionPrivate      *priv,
+            const IOStreamBufferQueueEntry *entry)
+{
+  IOStreamClientBuffer *buffer;
+
+  if (entry->buffer_id >= priv->buffers->len)
+    return "there is no such buffer";
+
+  buffer = buffer_at (priv, entry->buffer_id);
+  if (buffer->held)
+    return "it is here already";
+  if (!_io_stream_check_entry_range (entry, buffer->parts.data_size, buffer->parts.control_size))
+    return "outside of the buffer";
+
+  return NULL;
+}
+
+static void
+count_entry (IOStreamConnectionPrivate      *priv,
+             const IOStreamBufferQueueEntry *entry)
+{
+  IOStreamClientBuffer *buffer = buffer_at (priv, entry->buffer_id);
+
+  buffer->held = TRUE;
+  buffer->sequence = entry->sequence;
+  priv->held++;
+  priv->received++;
+
+  if (!priv->has_sequence)
+    priv->first_sequence = entry->sequence;
+  else
+    priv->lost += (guint32) (entry->sequence - priv->next_sequence);
+  priv->next_sequence = entry->sequence + 1;
+  priv->has_sequence = TRUE;
+}
+
+static void
+fail_connection (IOStreamConnection             *self,
+                 const IOStreamBufferQueueEntry *entry,
+                 const char                     *fault)
+{
+  _io_connection_fail (IO_CONNECTION (self),
+                       g_error_new (IO_STREAM_ERROR, IO_STREAM_ERROR_IPC_ERROR,
+                                    "The owner of stream “%s” sent buffer %u, data %u+%u, control %u+%u: %s",
+                                    io_connection_get_name (IO_CONNECTION (self)), entry->buffer_id,
+                                    entry->data_offset, entry->data_length,
+                                    entry->control_offset, entry->control_length, fault));
+}
+
+/**
+ * io_stream_connection_dequeue_output_entry:
+ * @self: a connection
+ * @entry: (out caller-allocates): where to put the entry
+ *
+ * Takes the oldest entry of the output queue. The buffer is lent to this
+ * client now, until io_stream_connection_return_entry() or
+ * io_stream_connection_enqueue_input_entry() gives it back; the address of its
+ * bytes is told by io_stream_connection_peek_data_buffer().
+ *
+ * What stands in @entry was checked: the number is one of this stream's, and
+ * the ranges lie within the buffer. Entries that were sent before the stream
+ * was stopped, or before its owner died, can still be taken.
+ *
+ * One thread at a time. Never waits. An owner that sends what is impossible
+ * costs the connection; see io_connection_get_error(). Apple's
+ * DequeueOutputEntry().
+ *
+ * Returns: %TRUE if there was one, %FALSE if the queue is empty
+ * Since: 1.0
+ */
+gboolean
+io_stream_connection_dequeue_output_entry (IOStreamConnection       *self,
+                                           IOStreamBufferQueueEntry *entry)
+{
+  IOStreamConnectionPrivate *priv;
+  const char *fault = NULL;
+  gboolean found;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
+  g_return_val_if_fail (entry != NULL, FALSE);
+
+  priv = _io_stream_connection_get_private (self);
+  if (G_UNLIKELY (priv->fork_count != _io_fork_count ()))
+    return FALSE;
+
+  g_mutex_lock (&priv->lock);
+  found = priv->attached && _io_ring_take (&priv->output, entry);
+  if (found)
+    fault = find_fault (priv, entry);
+  if (found && fault == NULL)
+    count_entry (priv, entry);
+  else if (priv->attached)
+    atomic_store_explicit (&priv->own.page->consumed, priv->output.index, memory_order_relaxed);
+  g_mutex_unlock (&priv->lock);
+
+  if (G_UNLIKELY (fault != NULL))
+    {
+      fail_connection (self, entry, fault);
+      return FALSE;
+    }
+
+  return found;
+}
+
+static gboolean
+fail_return (IOStreamConnection              *self,
+             int                              code,
+             const IOStreamBufferQueueEntry  *entry,
+             const char                      *why,
+             GError                         **error)
+{
+  g_set_error (error, IO_STREAM_ERROR, code, "Cannot return buffer %u of stream “%s” under number %u: %s",
+               entry->buffer_id, io_connection_get_name (IO_CONNECTION (self)), entry->sequence, why);
+  return FALSE;
+}
+
+/* An entry of an earlier open is of no interest to anybody. */
+static gboolean
+is_stale_locked (IOStreamConnectionPrivate      *priv,
+                 const IOStreamBufferQueueEntry *entry)
+{
+  return !priv->usable || !priv->has_sequence ||
+         (gint32) (entry->sequence - priv->first_sequence) < 0;
+}
+
+static gboolean
+is_held_locked (IOStreamConnectionPrivate      *priv,
+                const IOStreamBufferQueueEntry *entry)
+{
+  return entry->buffer_id < priv->buffers->len &&
+         buffer_at (priv, entry->buffer_id)->held &&
+         buffer_at (priv, entry->buffer_id)->sequence == entry->sequence;
+}
+
+static gboolean
+enqueue_locked (IOStreamConnection              *self,
+                IOStreamConnectionPrivate       *priv,
+                const IOStreamBufferQueueEntry  *entry,
+                GError                         **error)
+{
+  IOStreamClientBuffer *buffer;
+
+  if (G_UNLIKELY (!is_held_locked (priv, entry)))
+    {
+      if (is_stale_locked (priv, entry))
+        return TRUE;
+      return fail_return (self,
+                          entry->buffer_id < priv->buffers->len ? IO_STREAM_ERROR_BAD_ARGUMENT
+                                                                : IO_STREAM_ERROR_NOT_FOUND,
+                          entry, "this client does not have it", error);
+    }
+
+  buffer = buffer_at (priv, entry->buffer_id);
+  if (G_UNLIKELY (!_io_stream_check_entry_range (entry, buffer->parts.data_size, buffer->parts.control_size)))
+    return fail_return (self, IO_STREAM_ERROR_BAD_ARGUMENT, entry,
+                        "the offset and length do not lie within its parts", error);
+
+  buffer->held = FALSE;
+  priv->held--;
+  if (G_LIKELY (priv->usable))
+    _io_ring_put (&priv->input, entry);
+
+  return TRUE;
+}
+
+static void
+notify_locked (IOStreamConnectionPrivate *priv)
+{
+  if (!priv->usable)
+    return;
+
+  atomic_store_explicit (&priv->own.page->produced, priv->input.index, memory_order_relaxed);
+  _io_notification_port_ring (priv->port);
+}
+
+/**
+ * io_stream_connection_enqueue_input_entry:
+ * @self: a connection
+ * @entry: an entry that was taken from the output queue; in input mode with
+ *   the ranges that were filled
+ * @error: return location for an error
+ *
+ * Puts a buffer on the input queue: gives it back to the stream, in input mode
+ * with payload. The owner is not woken up: call
+ * io_stream_connection_send_input_notification() after one or several entries.
+ *
+ * An entry of an earlier open, or of a stream that is gone, is a success that
+ * does nothing.
+ *
+ * Any thread. Never waits. Fails with %IO_STREAM_ERROR_BAD_ARGUMENT if this
+ * client does not hold the buffer under this number (it was returned already)
+ * or the range is not within the buffer, and with %IO_STREAM_ERROR_NOT_FOUND
+ * for an unknown buffer. Apple's EnqueueInputEntry().
+ *
+ * Returns: %TRUE on success
+ * Since: 1.0
+ */
+gboolean
+io_stream_connection_enqueue_input_entry (IOStreamConnection              *self,
+                                          const IOStreamBufferQueueEntry  *entry,
+                                          GError                         **error)
+{
+  IOStreamConnectionPrivate *priv;
+  gboolean done;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
+  g_return_val_if_fail (entry != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  priv = _io_stream_connection_get_private (self);
+  if (G_UNLIKELY (priv->fork_count != _io_fork_count ()))
+    return fail_return (self, IO_STREAM_ERROR_NOT_OPEN, entry, "it belongs to the parent process", error);
+
+  g_mutex_lock (&priv->lock);
+  done = enqueue_locked (self, priv, entry, error);
+  g_mutex_unlock (&priv->lock);
+
+  return done;
+}
+
+/**
+ * io_stream_connection_enqueue_input_buffer:
+ * @self: a connection
+ * @buffer_id: number of a buffer that this client holds
+ * @data_offset: where the valid bytes start in the data part
+ * @data_length: number of valid bytes in the data part; 0 means none
+ * @control_offset: where the valid bytes start in the control part
+ * @control_length: number of valid bytes in the control part; 0 means none
+ * @error: return location for an error
+ *
+ * Gives a buffer back under the number it is held by now; see
+ * io_stream_connection_enqueue_input_entry().
+ *
+ * Any thread. Never waits. Fails with %IO_STREAM_ERROR_NOT_OPEN if the stream
+ * is not open. Apple's EnqueueInputBuffer().
+ *
+ * Returns: %TRUE on success
+ * Since: 1.0
+ */
+gboolean
+io_stream_connection_enqueue_input_buffer (IOStreamConnection  *self,
+                                           guint32              buffer_id,
+                                           guint32              data_offset,
+                                           guint32              data_length,
+                                           guint32              control_offset,
+                                           guint32              control_length,
+                                           GError             **error)
+{
+  IOStreamBufferQueueEntry entry = { buffer_id, data_offset, data_length, control_offset, control_length, 0, 0, 0 };
+  IOStreamConnectionPrivate *priv;
+  gboolean done;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  priv = _io_stream_connection_get_private (self);
+  if (G_UNLIKELY (priv->fork_count != _io_fork_count ()))
+    return fail_return (self, IO_STREAM_ERROR_NOT_OPEN, &entry, "it belongs to the parent process", error);
+
+  g_mutex_lock (&priv->lock);
+  if (!priv->usable)
+    done = fail_return (self, IO_STREAM_ERROR_NOT_OPEN, &entry, "it is not open", error);
+  else if (buffer_id >= priv->buffers->len)
+    done = fail_return (self, IO_STREAM_ERROR_NOT_FOUND, &entry, "there is no such buffer", error);
+  else if (!buffer_at (priv, buffer_id)->held)
+    done = fail_return (self, IO_STREAM_ERROR_BAD_ARGUMENT, &entry, "this client does not have it", error);
+  else
+    {
+      entry.sequence = buffer_at (priv, buffer_id)->sequence;
+      done = enqueue_locked (self, priv, &entry, error);
+    }
+  g_mutex_unlock (&priv->lock);
+
+  return done;
+}
+
+/**
+ * io_stream_connection_send_input_notification:
+ * @self: a connection
+ * @token: what the owner gets with #IOStream::input
+ * @error: return location for an error
+ *
+ * Tells the owner to look at the input queue. One notification may cover many
+ * entries, and then the owner sees the last token only.
+ *
+ * Any thread. Never waits. Fails with %IO_STREAM_ERROR_NOT_OPEN if the stream
+ * is not open. Apple's SendInputNotification().
+ *
+ * Returns: %TRUE on success
+ * Since: 1.0
+ */
+gboolean
+io_stream_connection_send_input_notification (IOStreamConnection  *self,
+                                              guint32              token,
+                                              GError             **error)
+{
+  IOStreamConnectionPrivate *priv;
+  gboolean usable;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  priv = _io_stream_connection_get_private (self);
+  g_mutex_lock (&priv->lock);
+  usable = priv->usable && priv->fork_count == _io_fork_count ();
+  if (usable)
+    {
+      atomic_store_explicit (&priv->own.page->token, token, memory_order_relaxed);
+      notify_locked (priv);
+    }
+  g_mutex_unlock (&priv->lock);
+
+  if (!usable)
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN,
+                 "Cannot notify stream “%s”: it is not open", io_connection_get_name (IO_CONNECTION (self)));
+
+  return usable;
+}
+
+/**
+ * io_stream_connection_return_entry:
+ * @self: a connection
+ * @entry: an entry that was taken from the output queue
+ * @error: return location for an error
+ *
+ * Gives a buffer back and tells the owner:
+ * io_stream_connection_enqueue_input_entry() and a notification in one call,
+ * which leaves the token as it was.
+ *
+ * Any thread. Never waits. Fails as
+ * io_stream_connection_enqueue_input_entry().
+ *
+ * Returns: %TRUE on success
+ * Since: 1.0
+ */
+gboolean
+io_stream_connection_return_entry (IOStreamConnection              *self,
+                                   const IOStreamBufferQueueEntry  *entry,
+                                   GError                         **error)
+{
+  IOStreamConnectionPrivate *priv;
+  gboolean done;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
+  g_return_val_if_fail (entry != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  priv = _io_stream_connection_get_private (self);
+  if (G_UNLIKELY (priv->fork_count != _io_fork_count ()))
+    return fail_return (self, IO_STREAM_ERROR_NOT_OPEN, entry, "it belongs to the parent process", error);
+
+  g_mutex_lock (&priv->lock);
+  done = enqueue_locked (self, priv, entry, error);
+  if (done)
+    notify_locked (priv);
+  g_mutex_unlock (&priv->lock);
+
+  return done;
+}
+
+static gboolean
+notify_state_cb (gpointer user_data)
+{
+  _io_stream_connection_notify_state (user_data);
+
+  return G_SOURCE_REMOVE;
+}
+
+/* A loop that waits here hears of changes by what it is told next; who listens
+ * hears of them from the context. */
+static gboolean
+see_state (IOStreamConnection *self)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+  IOStreamState state = _io_stream_connection_read_state (self);
+  g_autoptr (GSource) source = NULL;
+
+  if (state == priv->state_seen)
+    return FALSE;
+
+  priv->state_seen = state;
+  source = g_idle_source_new ();
+  g_source_set_callback (source, notify_state_cb, g_object_ref (self), g_object_unref);
+  g_source_attach (source, _io_connection_get_context (IO_CONNECTION (self)));
+
+  return TRUE;
+}
+
+/**
+ * io_stream_connection_get_fd:
+ * @self: a connection
+ *
+ * Gets a descriptor for loops that know nothing of GLib: it is readable when
+ * the owner has rung, provided that
+ * io_stream_connection_prepare_wait() said it would. Poll it and nothing else;
+ * it belongs to the connection and changes with each open.
+ *
+ * In the thread of the connection.
+ *
+ * Returns: the descriptor, or -1 if the stream is not open
+ * Since: 1.0
+ */
+int
+io_stream_connection_get_fd (IOStreamConnection *self)
+{
+  IOStreamConnectionPrivate *priv;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), -1);
+
+  priv = _io_stream_connection_get_private (self);
+
+  return priv->port != NULL ? io_notification_port_get_fd (priv->port) : -1;
+}
+
+/**
+ * io_stream_connection_prepare_wait:
+ * @self: a connection
+ *
+ * Gets ready to sleep on io_stream_connection_get_fd(): the owner will ring
+ * from now on. After polling, or instead of it, call
+ * io_stream_connection_finish_wait(). Turns
+ * #IOStreamConnection:notify-in-context off.
+ *
+ * |[<!-- language="C" -->
+ *   if (io_stream_connection_prepare_wait (connection))
+ *     poll (&pollfd, 1, -1);
+ *   io_stream_connection_finish_wait (connection);
+ * ]|
+ *
+ * In the thread of the connection.
+ *
+ * Returns: %TRUE to sleep, %FALSE if there is something already: an entry, a
+ *   new state, or the end of the connection
+ * Since: 1.0
+ */
+gboolean
+io_stream_connection_prepare_wait (IOStreamConnection *self)
+{
+  IOStreamConnectionPrivate *priv;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
+
+  priv = _io_stream_connection_get_private (self);
+  io_stream_connection_set_notify_in_context (self, FALSE);
+  if (!priv->usable || has_output (priv) || see_state (self))
+    return FALSE;
+
+  return io_notification_port_prepare_wait (priv->port);
+}
+
+/**
+ * io_stream_connection_finish_wait:
+ * @self: a connection
+ *
+ * Ends what io_stream_connection_prepare_wait() began, and takes note of what
+ * happened meanwhile: a new state, or the end of the connection.
+ *
+ * In the thread of the connection.
+ *
+ * Since: 1.0
+ */
+void
+io_stream_connection_finish_wait (IOStreamConnection *self)
+{
+  IOStreamConnectionPrivate *priv;
+
+  g_return_if_fail (IO_IS_STREAM_CONNECTION (self));
+
+  priv = _io_stream_connection_get_private (self);
+  if (priv->port == NULL)
+    return;
+
+  io_notification_port_finish_wait (priv->port);
+  if (!priv->usable)
+    return;
+
+  see_state (self);
+  if (io_notification_port_is_hung_up (priv->port))
+    _io_connection_poll (IO_CONNECTION (self));
+}
+
+/* Why there is nothing to wait for, once the queue is empty. */
+static gboolean
+check_waitable (IOStreamConnection  *self,
+                GError             **error)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+  const GError *reason = io_connection_get_error (IO_CONNECTION (self));
+  const char *name = io_connection_get_name (IO_CONNECTION (self));
+  IOStreamState state = _io_stream_connection_read_state (self);
+
+  if (reason != NULL)
+    g_propagate_error (error, g_error_copy (reason));
+  else if (!priv->usable || !io_connection_is_connected (IO_CONNECTION (self)))
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN,
+                 "Cannot wait for stream “%s”: it is not open", name);
+  else if (state != IO_STREAM_STATE_RUNNING && state != IO_STREAM_STATE_SUSPENDED)
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_READY,
+                 "Cannot wait for stream “%s”: it is not running", name);
+  else
+    return TRUE;
+
+  return FALSE;
+}
+
+/**
+ * io_stream_connection_wait:
+ * @self: a connection
+ * @timeout: how long to wait, in microseconds; -1 for ever, 0 to look only
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for an error
+ *
+ * Waits until there is an entry to take, without running a main context. Turns
+ * #IOStreamConnection:notify-in-context off.
+ *
+ * In the thread of the connection. Once the queue is empty it fails with
+ * %IO_STREAM_ERROR_NOT_READY if the stream is not running,
+ * %IO_STREAM_ERROR_NOT_OPEN if it is not open, and with what
+ * io_connection_get_error() says if the connection broke. Fails with
+ * %IO_STREAM_ERROR_TIMEOUT when the time is over and %G_IO_ERROR_CANCELLED
+ * when cancelled.
+ *
+ * Returns: %TRUE if there is an entry
+ * Since: 1.0
+ */
+gboolean
+io_stream_connection_wait (IOStreamConnection  *self,
+                           gint64               timeout,
+                           GCancellable        *cancellable,
+                           GError             **error)
+{
+  IOStreamConnectionPrivate *priv;
+  gint64 deadline;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  priv = _io_stream_connection_get_private (self);
+  io_stream_connection_set_notify_in_context (self, FALSE);
+  deadline = timeout > 0 ? g_get_monotonic_time () + timeout : timeout;
+
+  while (!has_output (priv))
+    {
+      gint64 left = deadline > 0 ? MAX (deadline - g_get_monotonic_time (), 0) : deadline;
+      g_autoptr (GError) local_error = NULL;
+
+      if (!check_waitable (self, error))
+        return FALSE;
+      if (!see_state (self) &&
+          !io_notification_port_wait (priv->port, left, cancellable, &local_error) &&
+          !g_error_matches (local_error, IO_STREAM_ERROR, IO_STREAM_ERROR_OFFLINE))
+        {
+          g_propagate_error (error, g_steal_pointer (&local_error));
+          return FALSE;
+        }
+      if (io_notification_port_is_hung_up (priv->port) && !has_output (priv))
+        {
+          _io_connection_poll (IO_CONNECTION (self));
+          if (_io_stream_connection_read_state (self) != IO_STREAM_STATE_CLOSED)
+            _io_connection_fail (IO_CONNECTION (self),
+                                 g_error_new (IO_STREAM_ERROR, IO_STREAM_ERROR_OFFLINE,
+                                              "The owner of stream “%s” closed it",
+                                              io_connection_get_name (IO_CONNECTION (self))));
+        }
+    }
+
+  return TRUE;
+}

@@ -1,0 +1,1053 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "io-stream-connection-private.h"
+
+#include "io-enum-types.h"
+#include "io-fork-private.h"
+
+/**
+ * SECTION:io-stream-connection
+ * @title: IOStreamConnection
+ * @short_description: A stream of another process, seen by its client
+ *
+ * An #IOStreamConnection is a client's handle on an #IOStream that another
+ * process owns. It finds the stream by its name, maps its buffers, takes what
+ * the stream sends and gives the buffers back.
+ *
+ * # Life cycle
+ *
+ * io_stream_connection_open_name() connects and opens in one call;
+ * io_stream_connection_new_for_name() connects only, for example to look at
+ * the attributes, and io_connection_open() opens later.
+ * io_stream_connection_start() asks the owner to send. Take entries with
+ * io_stream_connection_dequeue_output_entry(), read their bytes where they
+ * are, and return each with io_stream_connection_return_entry(), in any order.
+ * io_stream_connection_stop() and io_connection_close() end it; what is still
+ * held then goes home by itself. A closed connection can be opened again.
+ *
+ * In input mode it is the client that has the payload: what it dequeues are
+ * empty buffers, and io_stream_connection_enqueue_input_buffer() with
+ * io_stream_connection_send_input_notification() hands them over filled.
+ *
+ * # Waiting
+ *
+ * With a main loop, connect to #IOStreamConnection::output-available or set a
+ * callback with io_stream_connection_set_output_callback(): they are called
+ * from the context in which the connection was made. Without one,
+ * io_stream_connection_wait() blocks, and io_stream_connection_get_fd() with
+ * io_stream_connection_prepare_wait() and io_stream_connection_finish_wait()
+ * serves any other loop. The two ways exclude each other; waiting turns
+ * #IOStreamConnection:notify-in-context off.
+ *
+ * # Ownership
+ *
+ * The addresses of the buffers belong to the connection and are good until it
+ * is closed; an #IOMemoryMap from io_stream_buffer_get_data_map() keeps its
+ * memory mapped for as long as somebody holds it. In output mode the kernel
+ * itself keeps clients from writing.
+ *
+ * # Threads
+ *
+ * A connection belongs to the thread that made it, and its signals are emitted
+ * in the thread-default main context of that thread. Entries can be returned
+ * from any thread.
+ *
+ * # Failure
+ *
+ * When the owner dies, what it sent before can still be taken; then
+ * #IOConnection::disconnected is emitted once, and io_connection_get_error()
+ * tells why. Everything that is mapped stays readable.
+ *
+ * It answers to Apple's IOStreamLib (IOStreamInterface).
+ */
+
+enum {
+  PROP_0,
+  PROP_MODE,
+  PROP_STATE,
+  PROP_BUFFER_COUNT,
+  PROP_NOTIFY_IN_CONTEXT,
+  PROP_HELD,
+  PROP_RECEIVED,
+  PROP_LOST,
+  N_PROPS
+};
+
+static GParamSpec *properties[N_PROPS];
+
+enum {
+  SIGNAL_OUTPUT_AVAILABLE,
+  N_SIGNALS
+};
+
+static guint signals[N_SIGNALS];
+
+G_DEFINE_TYPE_WITH_PRIVATE (IOStreamConnection, io_stream_connection, IO_TYPE_CONNECTION)
+
+IOStreamConnectionPrivate *
+_io_stream_connection_get_private (IOStreamConnection *self)
+{
+  return io_stream_connection_get_instance_private (self);
+}
+
+void
+_io_stream_connection_notify_state (IOStreamConnection *self)
+{
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_STATE]);
+}
+
+void
+_io_stream_connection_announce_output (IOStreamConnection *self)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+
+  if (priv->callback != NULL)
+    priv->callback (self, priv->callback_data);
+  g_signal_emit (self, signals[SIGNAL_OUTPUT_AVAILABLE], 0);
+}
+
+static void
+io_stream_connection_dispose (GObject *object)
+{
+  IOStreamConnection *self = IO_STREAM_CONNECTION (object);
+
+  /* The socket first, so that the owner hears of the end from it. */
+  G_OBJECT_CLASS (io_stream_connection_parent_class)->dispose (object);
+
+  _io_stream_connection_detach (self);
+  io_stream_connection_set_output_callback (self, NULL, NULL, NULL);
+}
+
+static void
+io_stream_connection_finalize (GObject *object)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (IO_STREAM_CONNECTION (object));
+
+  g_assert (!priv->attached);
+
+  g_array_unref (priv->buffers);
+  g_hash_table_unref (priv->memories);
+  g_mutex_clear (&priv->lock);
+
+  G_OBJECT_CLASS (io_stream_connection_parent_class)->finalize (object);
+}
+
+static void
+io_stream_connection_get_property (GObject    *object,
+                                   guint       prop_id,
+                                   GValue     *value,
+                                   GParamSpec *pspec)
+{
+  IOStreamConnection *self = IO_STREAM_CONNECTION (object);
+
+  switch (prop_id)
+    {
+    case PROP_MODE:
+      g_value_set_enum (value, io_stream_connection_get_mode (self));
+      break;
+    case PROP_STATE:
+      g_value_set_enum (value, io_stream_connection_get_state (self));
+      break;
+    case PROP_BUFFER_COUNT:
+      g_value_set_uint (value, io_stream_connection_get_buffer_count (self));
+      break;
+    case PROP_NOTIFY_IN_CONTEXT:
+      g_value_set_boolean (value, io_stream_connection_get_notify_in_context (self));
+      break;
+    case PROP_HELD:
+      g_value_set_uint (value, io_stream_connection_get_held (self));
+      break;
+    case PROP_RECEIVED:
+      g_value_set_uint64 (value, io_stream_connection_get_received (self));
+      break;
+    case PROP_LOST:
+      g_value_set_uint64 (value, io_stream_connection_get_lost (self));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+io_stream_connection_set_property (GObject      *object,
+                                   guint         prop_id,
+                                   const GValue *value,
+                                   GParamSpec   *pspec)
+{
+  if (prop_id == PROP_NOTIFY_IN_CONTEXT)
+    io_stream_connection_set_notify_in_context (IO_STREAM_CONNECTION (object), g_value_get_boolean (value));
+  else
+    G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+}
+
+static void
+install_properties (GObjectClass *object_class)
+{
+  const GParamFlags readable = G_PARAM_READABLE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY;
+
+  /**
+   * IOStreamConnection:mode:
+   *
+   * Which way payload travels.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MODE] =
+    g_param_spec_enum ("mode", NULL, NULL, IO_TYPE_STREAM_MODE, IO_STREAM_MODE_OUTPUT,
+                      readable);
+
+  /**
+   * IOStreamConnection:state:
+   *
+   * Where the stream is in its life.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_STATE] =
+    g_param_spec_enum ("state", NULL, NULL, IO_TYPE_STREAM_STATE, IO_STREAM_STATE_CLOSED,
+                      readable);
+
+  /**
+   * IOStreamConnection:buffer-count:
+   *
+   * The number of buffers; 0 if the stream is not open.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_BUFFER_COUNT] =
+    g_param_spec_uint ("buffer-count", NULL, NULL, 0, IO_STREAM_MAX_BUFFERS, 0,
+                      readable);
+
+  /**
+   * IOStreamConnection:notify-in-context:
+   *
+   * Whether output is announced from the main context of the connection.
+   * Waiting turns it off.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_NOTIFY_IN_CONTEXT] =
+    g_param_spec_boolean ("notify-in-context", NULL, NULL, TRUE,
+                      G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
+
+  /**
+   * IOStreamConnection:held:
+   *
+   * How many buffers this client holds. It changes without notification.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_HELD] =
+    g_param_spec_uint ("held", NULL, NULL, 0, IO_STREAM_MAX_BUFFERS, 0,
+                      readable);
+
+  /**
+   * IOStreamConnection:received:
+   *
+   * How many entries were taken. It changes without notification.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RECEIVED] =
+    g_param_spec_uint64 ("received", NULL, NULL, 0, G_MAXUINT64, 0,
+                      readable);
+
+  /**
+   * IOStreamConnection:lost:
+   *
+   * How many buffers never reached this client. It changes without
+   * notification.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_LOST] =
+    g_param_spec_uint64 ("lost", NULL, NULL, 0, G_MAXUINT64, 0,
+                      readable);
+
+  g_object_class_install_properties (object_class, N_PROPS, properties);
+}
+
+static void
+io_stream_connection_class_init (IOStreamConnectionClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->dispose = io_stream_connection_dispose;
+  object_class->finalize = io_stream_connection_finalize;
+  object_class->get_property = io_stream_connection_get_property;
+  object_class->set_property = io_stream_connection_set_property;
+
+  install_properties (object_class);
+
+  /**
+   * IOStreamConnection::output-available:
+   * @self: the connection
+   *
+   * Emitted in the context of the connection when the output queue has
+   * something new. One emission may cover many entries: take them with
+   * io_stream_connection_dequeue_output_entry() until it returns %FALSE. What
+   * is left in the queue is not announced again until something new comes.
+   *
+   * Since: 1.0
+   */
+  signals[SIGNAL_OUTPUT_AVAILABLE] =
+    g_signal_new ("output-available", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST,
+                  G_STRUCT_OFFSET (IOStreamConnectionClass, output_available),
+                  NULL, NULL, NULL, G_TYPE_NONE, 0);
+}
+
+static void
+io_stream_connection_init (IOStreamConnection *self)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+
+  g_mutex_init (&priv->lock);
+  priv->buffers = g_array_new (FALSE, TRUE, sizeof (IOStreamClientBuffer));
+  priv->memories = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) _io_memory_backing_unref);
+  priv->mode = IO_STREAM_MODE_OUTPUT;
+  priv->notify_in_context = TRUE;
+  priv->fork_count = _io_fork_count ();
+  _io_connection_set_hooks (IO_CONNECTION (self), &_io_stream_connection_hooks);
+}
+
+/**
+ * io_stream_connection_new_for_name:
+ * @name: name of a stream
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for an error
+ *
+ * Connects to a stream without opening it, waiting no longer than 5 seconds.
+ *
+ * Any thread; the connection belongs to this one. Fails with
+ * %IO_STREAM_ERROR_NOT_FOUND if there is no such stream,
+ * %IO_STREAM_ERROR_NOT_PERMITTED if it is refused,
+ * %IO_STREAM_ERROR_NOT_RESPONDING if the owner does not answer, and
+ * %IO_STREAM_ERROR_CANNOT_LOCK if this very thread serves the stream.
+ *
+ * Returns: (transfer full): the connection, or %NULL with @error set
+ * Since: 1.0
+ */
+IOStreamConnection *
+io_stream_connection_new_for_name (const char    *name,
+                                   GCancellable  *cancellable,
+                                   GError       **error)
+{
+  g_return_val_if_fail (name != NULL, NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  return g_initable_new (IO_TYPE_STREAM_CONNECTION, cancellable, error, "name", name, NULL);
+}
+
+/**
+ * io_stream_connection_new_for_socket:
+ * @socket: a connected socket to the owner of a stream
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for an error
+ *
+ * Like io_stream_connection_new_for_name(), over a socket that is connected
+ * already, for example one end of a pair of which the owner gave the other to
+ * io_service_add_socket(). The connection holds @socket.
+ *
+ * Any thread; the connection belongs to this one.
+ *
+ * Returns: (transfer full): the connection, or %NULL with @error set
+ * Since: 1.0
+ */
+IOStreamConnection *
+io_stream_connection_new_for_socket (GSocket       *socket,
+                                     GCancellable  *cancellable,
+                                     GError       **error)
+{
+  g_return_val_if_fail (G_IS_SOCKET (socket), NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  return g_initable_new (IO_TYPE_STREAM_CONNECTION, cancellable, error, "socket", socket, NULL);
+}
+
+/**
+ * io_stream_connection_open_name:
+ * @name: name of a stream
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for an error
+ *
+ * Connects to a stream and opens it exclusively.
+ *
+ * Any thread; the connection belongs to this one. Fails as
+ * io_stream_connection_new_for_name() and io_connection_open().
+ *
+ * Returns: (transfer full): the open connection, or %NULL with @error set
+ * Since: 1.0
+ */
+IOStreamConnection *
+io_stream_connection_open_name (const char    *name,
+                                GCancellable  *cancellable,
+                                GError       **error)
+{
+  g_autoptr (IOStreamConnection) self = io_stream_connection_new_for_name (name, cancellable, error);
+
+  if (self == NULL || !io_connection_open (IO_CONNECTION (self), IO_STREAM_OPEN_NONE, cancellable, error))
+    return NULL;
+
+  return g_steal_pointer (&self);
+}
+
+static void
+opened_cb (GObject      *source,
+           GAsyncResult *result,
+           gpointer      user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  GError *error = NULL;
+
+  if (io_connection_open_finish (IO_CONNECTION (source), result, &error))
+    g_task_return_pointer (task, g_object_ref (source), g_object_unref);
+  else
+    g_task_return_error (task, error);
+}
+
+/**
+ * io_stream_connection_open_name_async:
+ * @name: name of a stream
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async): called when it is done
+ * @user_data: passed to @callback
+ *
+ * Begins what io_stream_connection_open_name() does, without waiting; end it
+ * with io_stream_connection_open_name_finish().
+ *
+ * Any thread; the connection belongs to this one, and @callback is called in
+ * its thread-default main context.
+ *
+ * Since: 1.0
+ */
+void
+io_stream_connection_open_name_async (const char          *name,
+                                      GCancellable        *cancellable,
+                                      GAsyncReadyCallback  callback,
+                                      gpointer             user_data)
+{
+  g_autoptr (IOStreamConnection) self = NULL;
+  GTask *task;
+
+  g_return_if_fail (name != NULL);
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  task = g_task_new (NULL, cancellable, callback, user_data);
+  g_task_set_source_tag (task, io_stream_connection_open_name_async);
+  self = g_object_new (IO_TYPE_STREAM_CONNECTION, "name", name, NULL);
+  io_connection_open_async (IO_CONNECTION (self), IO_STREAM_OPEN_NONE, cancellable, opened_cb, task);
+}
+
+/**
+ * io_stream_connection_open_name_finish:
+ * @result: what the callback got
+ * @error: return location for an error
+ *
+ * Ends what io_stream_connection_open_name_async() began.
+ *
+ * Returns: (transfer full): the open connection, or %NULL with @error set
+ * Since: 1.0
+ */
+IOStreamConnection *
+io_stream_connection_open_name_finish (GAsyncResult  *result,
+                                       GError       **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, NULL), NULL);
+  g_return_val_if_fail (g_async_result_is_tagged (result, io_stream_connection_open_name_async), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+/**
+ * io_stream_connection_get_mode:
+ * @self: a connection
+ *
+ * Gets which way payload travels, as the owner said when the stream was
+ * opened or its mode was set. Apple's GetMode().
+ *
+ * In the thread of the connection.
+ *
+ * Returns: the mode
+ * Since: 1.0
+ */
+IOStreamMode
+io_stream_connection_get_mode (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), IO_STREAM_MODE_OUTPUT);
+
+  return _io_stream_connection_get_private (self)->mode;
+}
+
+/**
+ * io_stream_connection_get_state:
+ * @self: a connection
+ *
+ * Gets where the stream is in its life, as the owner says now.
+ *
+ * In the thread of the connection.
+ *
+ * Returns: the state; %IO_STREAM_STATE_CLOSED if this connection does not have
+ *   it open
+ * Since: 1.0
+ */
+IOStreamState
+io_stream_connection_get_state (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), IO_STREAM_STATE_CLOSED);
+
+  if (!io_connection_is_connected (IO_CONNECTION (self)))
+    return IO_STREAM_STATE_CLOSED;
+
+  return _io_stream_connection_read_state (self);
+}
+
+/**
+ * io_stream_connection_get_buffer_count:
+ * @self: a connection
+ *
+ * Gets the number of buffers. Apple's GetBufferCount().
+ *
+ * In the thread of the connection.
+ *
+ * Returns: the number of buffers; 0 if the stream is not open
+ * Since: 1.0
+ */
+guint
+io_stream_connection_get_buffer_count (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), 0);
+
+  return _io_stream_connection_get_private (self)->buffers->len;
+}
+
+static IOStreamClientBuffer *
+find_buffer (IOStreamConnection *self,
+             guint32             id)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+
+  if (!priv->attached || id >= priv->buffers->len)
+    return NULL;
+
+  return &g_array_index (priv->buffers, IOStreamClientBuffer, id);
+}
+
+static int
+get_reference_count (gpointer        home,
+                     IOStreamBuffer *buffer)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (home);
+  IOStreamClientBuffer *place;
+  int count;
+
+  g_mutex_lock (&priv->lock);
+  place = find_buffer (home, io_stream_buffer_get_buffer_id (buffer));
+  count = place != NULL && place->held ? 1 : 0;
+  g_mutex_unlock (&priv->lock);
+
+  return count;
+}
+
+static gboolean
+is_in_use (gpointer home)
+{
+  return TRUE;
+}
+
+static const IOStreamBufferHomeFuncs home_funcs = { get_reference_count, is_in_use };
+
+static IOMemoryDescriptor *
+describe_part (IOStreamConnectionPrivate *priv,
+               guint32                    number,
+               guint64                    offset,
+               gsize                      length)
+{
+  IOMemoryBacking *backing = g_hash_table_lookup (priv->memories, GUINT_TO_POINTER (number));
+
+  if (backing == NULL || length == 0)
+    return NULL;
+
+  return _io_memory_descriptor_new_for_backing (backing, offset, length,
+                                                _io_memory_backing_is_writable (backing)
+                                                  ? IO_DIRECTION_IN_OUT : IO_DIRECTION_IN);
+}
+
+/**
+ * io_stream_connection_get_buffer_with_id:
+ * @self: a connection
+ * @buffer_id: number of a buffer
+ *
+ * Gets an object for a buffer, with its memory and mapping. There is one for
+ * each buffer and open, made when it is first asked for.
+ *
+ * In the thread of the connection.
+ *
+ * Returns: (transfer none) (nullable): the buffer, or %NULL if there is none
+ * Since: 1.0
+ */
+IOStreamBuffer *
+io_stream_connection_get_buffer_with_id (IOStreamConnection *self,
+                                         guint32             buffer_id)
+{
+  g_autoptr (IOMemoryDescriptor) data = NULL;
+  g_autoptr (IOMemoryDescriptor) control = NULL;
+  g_autoptr (GError) local_error = NULL;
+  IOStreamConnectionPrivate *priv;
+  IOStreamClientBuffer *buffer;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), NULL);
+
+  priv = _io_stream_connection_get_private (self);
+  buffer = find_buffer (self, buffer_id);
+  if (buffer == NULL || buffer->object != NULL)
+    return buffer != NULL ? buffer->object : NULL;
+
+  data = describe_part (priv, buffer->data_number, buffer->data_offset, buffer->parts.data_size);
+  control = describe_part (priv, buffer->control_number, buffer->control_offset, buffer->parts.control_size);
+  buffer->object = io_stream_buffer_new (data, control);
+  _io_stream_buffer_set_home (buffer->object, self, &home_funcs, buffer_id);
+  if (!_io_stream_buffer_map (buffer->object, &local_error))
+    g_message ("Mapping buffer %u: %s", buffer_id, local_error->message);
+
+  return buffer->object;
+}
+
+/**
+ * io_stream_connection_get_buffer_info: (skip)
+ * @self: a connection
+ * @buffer_id: number of a buffer
+ * @data: (out) (optional): address of the data part, %NULL if there is none
+ * @data_size: (out) (optional): its size in bytes
+ * @control: (out) (optional): address of the control part, %NULL if there is
+ *   none
+ * @control_size: (out) (optional): its size in bytes
+ *
+ * Gets the addresses and sizes of both parts of a buffer. They are borrowed,
+ * and good until the stream is closed. Apple's GetBufferInfo().
+ *
+ * In the thread of the connection. Other languages use
+ * io_stream_connection_get_buffer_with_id().
+ *
+ * Returns: %TRUE if there is such a buffer
+ * Since: 1.0
+ */
+gboolean
+io_stream_connection_get_buffer_info (IOStreamConnection  *self,
+                                      guint32              buffer_id,
+                                      void               **data,
+                                      gsize               *data_size,
+                                      void               **control,
+                                      gsize               *control_size)
+{
+  static const IOStreamBufferParts no_parts = { 0, };
+  const IOStreamBufferParts *parts;
+  IOStreamClientBuffer *buffer;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
+
+  buffer = find_buffer (self, buffer_id);
+  parts = buffer != NULL ? &buffer->parts : &no_parts;
+  if (data != NULL)
+    *data = parts->data;
+  if (data_size != NULL)
+    *data_size = parts->data_size;
+  if (control != NULL)
+    *control = parts->control;
+  if (control_size != NULL)
+    *control_size = parts->control_size;
+
+  return buffer != NULL;
+}
+
+/**
+ * io_stream_connection_peek_data_buffer: (skip)
+ * @self: a connection
+ * @buffer_id: number of a buffer
+ * @length: (out) (optional): size of the data part in bytes
+ *
+ * Gets the address of the data part of a buffer: borrowed, and good until the
+ * stream is closed. Apple's GetDataBuffer().
+ *
+ * In the thread of the connection.
+ *
+ * Returns: (nullable): the address, or %NULL if there is no such buffer or it
+ *   has no data part
+ * Since: 1.0
+ */
+void *
+io_stream_connection_peek_data_buffer (IOStreamConnection *self,
+                                       guint32             buffer_id,
+                                       gsize              *length)
+{
+  IOStreamClientBuffer *buffer;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), NULL);
+
+  buffer = find_buffer (self, buffer_id);
+  if (length != NULL)
+    *length = buffer != NULL ? buffer->parts.data_size : 0;
+
+  return buffer != NULL ? buffer->parts.data : NULL;
+}
+
+/**
+ * io_stream_connection_peek_control_buffer: (skip)
+ * @self: a connection
+ * @buffer_id: number of a buffer
+ * @length: (out) (optional): size of the control part in bytes
+ *
+ * Gets the address of the control part of a buffer: borrowed, and good until the
+ * stream is closed. Apple's GetControlBuffer().
+ *
+ * In the thread of the connection.
+ *
+ * Returns: (nullable): the address, or %NULL if there is no such buffer or it
+ *   has no control part
+ * Since: 1.0
+ */
+void *
+io_stream_connection_peek_control_buffer (IOStreamConnection *self,
+                                          guint32             buffer_id,
+                                          gsize              *length)
+{
+  IOStreamClientBuffer *buffer;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), NULL);
+
+  buffer = find_buffer (self, buffer_id);
+  if (length != NULL)
+    *length = buffer != NULL ? buffer->parts.control_size : 0;
+
+  return buffer != NULL ? buffer->parts.control : NULL;
+}
+
+/**
+ * io_stream_connection_get_data_buffer_length:
+ * @self: a connection
+ * @buffer_id: number of a buffer
+ *
+ * Gets the size of the data part of a buffer. Apple's
+ * GetDataBufferLength().
+ *
+ * In the thread of the connection.
+ *
+ * Returns: the size in bytes; 0 if there is no such buffer or part
+ * Since: 1.0
+ */
+gsize
+io_stream_connection_get_data_buffer_length (IOStreamConnection *self,
+                                             guint32             buffer_id)
+{
+  IOStreamClientBuffer *buffer;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), 0);
+
+  buffer = find_buffer (self, buffer_id);
+
+  return buffer != NULL ? buffer->parts.data_size : 0;
+}
+
+/**
+ * io_stream_connection_get_control_buffer_length:
+ * @self: a connection
+ * @buffer_id: number of a buffer
+ *
+ * Gets the size of the control part of a buffer. Apple's
+ * GetControlBufferLength().
+ *
+ * In the thread of the connection.
+ *
+ * Returns: the size in bytes; 0 if there is no such buffer or part
+ * Since: 1.0
+ */
+gsize
+io_stream_connection_get_control_buffer_length (IOStreamConnection *self,
+                                                guint32             buffer_id)
+{
+  IOStreamClientBuffer *buffer;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), 0);
+
+  buffer = find_buffer (self, buffer_id);
+
+  return buffer != NULL ? buffer->parts.control_size : 0;
+}
+
+/**
+ * io_stream_connection_get_output_queue:
+ * @self: a connection
+ *
+ * Gets a look at the queue from the stream. There is a new one for each open.
+ * Apple's GetOutputQueue().
+ *
+ * In the thread of the connection.
+ *
+ * Returns: (transfer none) (nullable): the queue, or %NULL if the stream is
+ *   not open
+ * Since: 1.0
+ */
+IOStreamBufferQueue *
+io_stream_connection_get_output_queue (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), NULL);
+
+  return _io_stream_connection_get_private (self)->output_queue;
+}
+
+/**
+ * io_stream_connection_get_input_queue:
+ * @self: a connection
+ *
+ * Gets a look at the queue to the stream. There is a new one for each open.
+ * Apple's GetInputQueue().
+ *
+ * In the thread of the connection.
+ *
+ * Returns: (transfer none) (nullable): the queue, or %NULL if the stream is
+ *   not open
+ * Since: 1.0
+ */
+IOStreamBufferQueue *
+io_stream_connection_get_input_queue (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), NULL);
+
+  return _io_stream_connection_get_private (self)->input_queue;
+}
+
+/**
+ * io_stream_connection_get_output_port:
+ * @self: a connection
+ *
+ * Gets the port by which the stream notifies this client. Apple's
+ * GetOutputPort().
+ *
+ * In the thread of the connection.
+ *
+ * Returns: (transfer none) (nullable): the port, or %NULL if the stream is not
+ *   open
+ * Since: 1.0
+ */
+IONotificationPort *
+io_stream_connection_get_output_port (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), NULL);
+
+  return _io_stream_connection_get_private (self)->port;
+}
+
+/**
+ * io_stream_connection_get_input_port:
+ * @self: a connection
+ *
+ * Gets the port by which this client notifies the stream; the same as
+ * io_stream_connection_get_output_port(). Apple's GetInputPort().
+ *
+ * In the thread of the connection.
+ *
+ * Returns: (transfer none) (nullable): the port, or %NULL if the stream is not
+ *   open
+ * Since: 1.0
+ */
+IONotificationPort *
+io_stream_connection_get_input_port (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), NULL);
+
+  return _io_stream_connection_get_private (self)->port;
+}
+
+/**
+ * io_stream_connection_set_output_callback:
+ * @self: a connection
+ * @callback: (nullable) (scope notified): called when output arrives, or %NULL
+ *   to have none
+ * @user_data: passed to @callback
+ * @destroy: (nullable): frees @user_data
+ *
+ * Sets the function to be called when the output queue has something new: the
+ * same as #IOStreamConnection::output-available, without the cost of a signal.
+ * It can be set before the stream is opened. Apple's SetOutputCallback().
+ *
+ * In the thread of the connection; @callback is called in its context.
+ *
+ * Since: 1.0
+ */
+void
+io_stream_connection_set_output_callback (IOStreamConnection     *self,
+                                          IOStreamOutputCallback  callback,
+                                          gpointer                user_data,
+                                          GDestroyNotify          destroy)
+{
+  IOStreamConnectionPrivate *priv;
+  GDestroyNotify old_destroy;
+  gpointer old_data;
+
+  g_return_if_fail (IO_IS_STREAM_CONNECTION (self));
+
+  priv = _io_stream_connection_get_private (self);
+  old_destroy = priv->callback_destroy;
+  old_data = priv->callback_data;
+  priv->callback = callback;
+  priv->callback_data = user_data;
+  priv->callback_destroy = destroy;
+  if (old_destroy != NULL)
+    old_destroy (old_data);
+}
+
+/**
+ * io_stream_connection_get_notify_in_context:
+ * @self: a connection
+ *
+ * Tells whether output is announced from the main context of the connection.
+ *
+ * In the thread of the connection.
+ *
+ * Returns: %TRUE if it is
+ * Since: 1.0
+ */
+gboolean
+io_stream_connection_get_notify_in_context (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
+
+  return _io_stream_connection_get_private (self)->notify_in_context;
+}
+
+/**
+ * io_stream_connection_set_notify_in_context:
+ * @self: a connection
+ * @notify_in_context: whether output is announced from the main context
+ *
+ * Says who waits for output: the main context of the connection, which then
+ * emits #IOStreamConnection::output-available (the default), or the program
+ * itself with io_stream_connection_wait() or a source of its own. Apple's
+ * AddToRunLoop() and RemoveFromRunLoop().
+ *
+ * In the thread of the connection.
+ *
+ * Since: 1.0
+ */
+void
+io_stream_connection_set_notify_in_context (IOStreamConnection *self,
+                                            gboolean            notify_in_context)
+{
+  IOStreamConnectionPrivate *priv;
+
+  g_return_if_fail (IO_IS_STREAM_CONNECTION (self));
+
+  priv = _io_stream_connection_get_private (self);
+  if (priv->notify_in_context == !!notify_in_context)
+    return;
+
+  priv->notify_in_context = !!notify_in_context;
+  if (priv->usable && priv->notify_in_context)
+    _io_notification_port_attach (priv->port, _io_connection_get_context (IO_CONNECTION (self)));
+  else if (priv->port != NULL)
+    _io_notification_port_detach (priv->port);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_NOTIFY_IN_CONTEXT]);
+}
+
+/**
+ * io_stream_connection_create_source:
+ * @self: a connection that is open
+ * @cancellable: (nullable): a #GCancellable
+ *
+ * Makes a source that is ready when the output queue has something new, for a
+ * main context of the caller's choice. Its callback is a #GSourceFunc. Turns
+ * #IOStreamConnection:notify-in-context off. Apple's GetRunLoopSource().
+ *
+ * In the thread of the connection, where the source must be attached too.
+ *
+ * Returns: (transfer full) (nullable): the source, or %NULL if the stream is
+ *   not open
+ * Since: 1.0
+ */
+GSource *
+io_stream_connection_create_source (IOStreamConnection *self,
+                                    GCancellable       *cancellable)
+{
+  IOStreamConnectionPrivate *priv;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+
+  priv = _io_stream_connection_get_private (self);
+  if (priv->port == NULL)
+    return NULL;
+
+  io_stream_connection_set_notify_in_context (self, FALSE);
+
+  return io_notification_port_create_source (priv->port, cancellable);
+}
+
+/**
+ * io_stream_connection_get_held:
+ * @self: a connection
+ *
+ * Gets how many buffers this client holds: taken and not returned.
+ *
+ * Any thread.
+ *
+ * Returns: the number of buffers
+ * Since: 1.0
+ */
+guint
+io_stream_connection_get_held (IOStreamConnection *self)
+{
+  IOStreamConnectionPrivate *priv;
+  guint held;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), 0);
+
+  priv = _io_stream_connection_get_private (self);
+  g_mutex_lock (&priv->lock);
+  held = priv->held;
+  g_mutex_unlock (&priv->lock);
+
+  return held;
+}
+
+/**
+ * io_stream_connection_get_received:
+ * @self: a connection
+ *
+ * Gets how many entries were taken over all opens.
+ *
+ * In the thread of the connection.
+ *
+ * Returns: the number of entries
+ * Since: 1.0
+ */
+guint64
+io_stream_connection_get_received (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), 0);
+
+  return _io_stream_connection_get_private (self)->received;
+}
+
+/**
+ * io_stream_connection_get_lost:
+ * @self: a connection
+ *
+ * Gets how many buffers the stream sent while it was open here that never
+ * reached this client, as the gaps between the numbers of the loans tell.
+ *
+ * In the thread of the connection.
+ *
+ * Returns: the number of buffers
+ * Since: 1.0
+ */
+guint64
+io_stream_connection_get_lost (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), 0);
+
+  return _io_stream_connection_get_private (self)->lost;
+}

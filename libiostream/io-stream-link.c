@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "io-stream-link-private.h"
+
+#include <unistd.h>
+
+static gboolean
+make_port (IOStreamLink                   *self,
+           const IONotificationPortFuncs  *funcs,
+           GError                        **error)
+{
+  int fds[2];
+
+  if (!_io_bell_create_pair (fds, error))
+    return FALSE;
+
+  self->port = _io_notification_port_new (fds[0], &self->own.page->bell_epoch,
+                                          &self->peer.page->bell_epoch, funcs, self);
+  self->peer_bell = fds[1];
+
+  return TRUE;
+}
+
+/* @queue_length 0: as many as there are buffers, so that the queue never is
+ * what limits. */
+IOStreamLink *
+_io_stream_link_new (IOStream                       *stream,
+                     IOUserClient                   *client,
+                     guint                           n_buffers,
+                     guint                           queue_length,
+                     const IONotificationPortFuncs  *funcs,
+                     GError                        **error)
+{
+  IOStreamLink *self = g_new0 (IOStreamLink, 1);
+  guint length = queue_length > 0 ? queue_length : MAX (n_buffers, 1);
+  guint32 entry_count = _io_region_entry_count (length);
+
+  self->stream = stream;
+  self->client = client;
+  self->peer_bell = -1;
+  self->limit = MIN (length, entry_count);
+  _io_loan_holder_init (&self->holder, n_buffers);
+
+  if (!_io_region_create (&self->own, IO_ABI_SIDE_OWNER, entry_count, IO_REGION_START_INDEX, error) ||
+      !_io_region_create (&self->peer, IO_ABI_SIDE_CLIENT, entry_count, IO_REGION_START_INDEX, error) ||
+      !make_port (self, funcs, error))
+    {
+      _io_stream_link_free (self);
+      return NULL;
+    }
+
+  _io_ring_init (&self->output, self->own.page->entries, entry_count, self->own.start_index);
+  _io_ring_init (&self->input, self->peer.page->entries, entry_count, self->peer.start_index);
+  self->next_input = self->input.index;
+
+  return self;
+}
+
+void
+_io_stream_link_free (IOStreamLink *self)
+{
+  if (self->port != NULL)
+    _io_notification_port_invalidate (self->port);
+  g_clear_object (&self->port);
+  if (self->peer_bell >= 0)
+    close (self->peer_bell);
+  _io_region_clear (&self->own);
+  _io_region_clear (&self->peer);
+  _io_loan_holder_clear (&self->holder);
+  g_free (self->violation);
+  g_free (self);
+}
+
+gboolean
+_io_stream_check_entry_range (const IOStreamBufferQueueEntry *entry,
+                              gsize                           data_size,
+                              gsize                           control_size)
+{
+  return entry->data_length <= data_size &&
+         entry->data_offset <= data_size - entry->data_length &&
+         entry->control_length <= control_size &&
+         entry->control_offset <= control_size - entry->control_length;
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "io-stream-private.h"
+
+#include "io-service-private.h"
+#include "io-stream-buffer-queue-private.h"
+#include "io-user-client-private.h"
+
+#include <unistd.h>
+
+static IOStreamLink *
+link_of (IOStreamPrivate *priv,
+         IOUserClient    *client)
+{
+  return priv->link != NULL && priv->link->client == client ? priv->link : NULL;
+}
+
+static gboolean
+check_limits (IOStream      *self,
+              IOUserClient  *client,
+              guint          options,
+              GError       **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  gsize size = priv->pool != NULL ? _io_memory_backing_get_size (priv->pool) : 0;
+  guint64 max_bytes = _io_user_client_get_max_bytes (client);
+
+  if ((options & IO_STREAM_OPEN_SHARED) != 0)
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED,
+                 "Stream “%s” cannot be opened shared", io_service_get_name (IO_SERVICE (self)));
+  else if (io_user_client_get_read_only (client) && priv->peer_access == IO_STREAM_PEER_ACCESS_READ_WRITE)
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED,
+                 "Client “%s” may only read, and the buffers of stream “%s” are written by clients",
+                 io_user_client_get_client_name (client), io_service_get_name (IO_SERVICE (self)));
+  else if (max_bytes > 0 && size > max_bytes)
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
+                 "The buffers of stream “%s” are %" G_GSIZE_FORMAT " bytes; client “%s” may have %" G_GUINT64_FORMAT,
+                 io_service_get_name (IO_SERVICE (self)), size, io_user_client_get_client_name (client), max_bytes);
+  else
+    return TRUE;
+
+  return FALSE;
+}
+
+gboolean
+_io_stream_make_link (IOStream      *self,
+                      IOUserClient  *client,
+                      guint          options,
+                      GError       **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  guint max_buffers = _io_user_client_get_max_buffers (client);
+  IOStreamLink *link;
+
+  if (!_io_stream_ensure (self, error) ||
+      !check_limits (self, client, options, error) ||
+      !_io_stream_refresh_memory (self, error))
+    return FALSE;
+
+  link = _io_stream_link_new (self, client, priv->buffers->len, priv->queue_length,
+                              &_io_stream_port_funcs, error);
+  if (link == NULL)
+    return FALSE;
+  if (max_buffers > 0)
+    link->limit = MIN (link->limit, max_buffers);
+
+  g_mutex_lock (&priv->lock);
+  _io_loan_book_drop_arrivals (&priv->book);
+  priv->link = link;
+  priv->epoch++;
+  atomic_store_explicit (&link->own.page->open_epoch, priv->epoch, memory_order_relaxed);
+  g_mutex_unlock (&priv->lock);
+
+  g_set_object (&priv->output_queue, NULL);
+  g_set_object (&priv->input_queue, NULL);
+  priv->output_queue = _io_stream_buffer_queue_new (&link->own, &link->peer);
+  priv->input_queue = _io_stream_buffer_queue_new (&link->peer, &link->own);
+
+  return TRUE;
+}
+
+/* A stream without clients is stopped; what its method says no longer
+ * matters. Inside of a state method it is not called again. */
+static void
+stop_for_close (IOStream *self)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  g_autoptr (GError) local_error = NULL;
+
+  if (priv->changing || priv->state == IO_STREAM_STATE_STOPPED || priv->state == IO_STREAM_STATE_CLOSED)
+    return;
+
+  _io_stream_store_state (priv, IO_STREAM_STATE_STOPPED);
+  priv->changing = TRUE;
+  if (!_io_stream_run_method (self, IO_STREAM_STATE_STOPPED, &local_error))
+    g_message ("Stopping stream “%s” for a client that left: %s", io_service_get_name (IO_SERVICE (self)), local_error->message);
+  priv->changing = FALSE;
+}
+
+/* What the client sent before it left still counts. */
+static void
+collect_last (IOStream     *self,
+              IOStreamLink *link)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  gboolean has_news;
+  guint32 token;
+
+  g_mutex_lock (&priv->lock);
+  _io_stream_drain_locked (priv);
+  has_news = link->has_news;
+  link->has_news = FALSE;
+  token = atomic_load_explicit (&link->peer.page->token, memory_order_relaxed);
+  g_mutex_unlock (&priv->lock);
+
+  if (has_news)
+    _io_stream_announce_input (self, token);
+}
+
+void
+_io_stream_break_link (IOStream *self)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  IOStreamLink *link;
+
+  _io_stream_store_state (priv, IO_STREAM_STATE_CLOSED);
+  _io_stream_publish_state (self);
+
+  g_mutex_lock (&priv->lock);
+  link = g_steal_pointer (&priv->link);
+  if (link != NULL)
+    _io_loan_book_end_all (&priv->book, &link->holder);
+  g_cond_broadcast (&priv->cond);
+  g_mutex_unlock (&priv->lock);
+
+  priv->pool_used = priv->pool_used || priv->peer_access == IO_STREAM_PEER_ACCESS_READ_WRITE;
+  if (link != NULL)
+    _io_stream_link_free (link);
+}
+
+/* Ends the open of @client, if it has one. */
+void
+_io_stream_close_link (IOStream     *self,
+                       IOUserClient *client)
+{
+  IOStreamLink *link = link_of (_io_stream_get_private (self), client);
+
+  if (link != NULL && link->ready)
+    {
+      collect_last (self, link);
+      stop_for_close (self);
+    }
+  if (link_of (_io_stream_get_private (self), client) != NULL)
+    _io_stream_break_link (self);
+}
+
+/* The client says it has mapped everything: nothing more can be mapped to
+ * write from now on, and the stream can be used. */
+gboolean
+_io_stream_set_ready (IOStream      *self,
+                      IOUserClient  *client,
+                      GError       **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  IOStreamLink *link = link_of (priv, client);
+
+  if (link == NULL || link->ready)
+    {
+      g_set_error (error, IO_STREAM_ERROR, link == NULL ? IO_STREAM_ERROR_NOT_OPEN : IO_STREAM_ERROR_STILL_OPEN,
+                   "Client “%s” cannot make stream “%s” ready: it %s",
+                   io_user_client_get_client_name (client), io_service_get_name (IO_SERVICE (self)),
+                   link == NULL ? "does not have it open" : "is ready already");
+      return FALSE;
+    }
+
+  if (!_io_region_seal (&link->peer, error) || !_io_stream_seal_memory (self, error))
+    return FALSE;
+
+  g_mutex_lock (&priv->lock);
+  link->ready = TRUE;
+  priv->state = IO_STREAM_STATE_STOPPED;
+  g_mutex_unlock (&priv->lock);
+
+  _io_notification_port_attach (link->port, _io_service_get_context (IO_SERVICE (self)));
+  _io_stream_publish_state (self);
+
+  return TRUE;
+}
+
+GVariant *
+_io_stream_describe_open (IOStream      *self,
+                          IOUserClient  *client,
+                          GUnixFDList  **fds,
+                          GError       **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  IOStreamLink *link = link_of (priv, client);
+  g_autoptr (GUnixFDList) list = g_unix_fd_list_new ();
+  GVariantDict dict;
+
+  if (link == NULL)
+    {
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_FAILED,
+                   "The handle_open method of %s did not chain up", G_OBJECT_TYPE_NAME (self));
+      return NULL;
+    }
+
+  if (g_unix_fd_list_append (list, _io_memory_backing_peek_fd (link->own.backing), error) < 0 ||
+      g_unix_fd_list_append (list, _io_memory_backing_peek_fd (link->peer.backing), error) < 0 ||
+      g_unix_fd_list_append (list, link->peer_bell, error) < 0)
+    return NULL;
+
+  g_variant_dict_init (&dict, NULL);
+  g_variant_dict_insert (&dict, "queue-length", "u", link->limit);
+  g_variant_dict_insert (&dict, "entry-count", "u", link->own.entry_count);
+  g_variant_dict_insert (&dict, "epoch", "u", priv->epoch);
+  g_variant_dict_insert (&dict, "mode", "u", (guint32) priv->mode);
+  g_variant_dict_insert (&dict, "buffer-count", "u", (guint32) priv->buffers->len);
+  *fds = g_steal_pointer (&list);
+
+  /* Ours would keep the bell from hanging up when the client goes. */
+  close (g_steal_fd (&link->peer_bell));
+
+  return g_variant_new ("(@a{sv})", g_variant_dict_end (&dict));
+}

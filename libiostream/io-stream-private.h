@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "io-loan-book-private.h"
+#include "io-stream-buffer-private.h"
+#include "io-stream-link-private.h"
+#include "io-stream.h"
+#include "io-work-loop.h"
+
+#include <gio/gunixfdlist.h>
+
+G_BEGIN_DECLS
+
+/* What the files that make up IOStream share. */
+typedef struct {
+  /* set at construction */
+  guint              buffer_count;
+  guint64            data_size;
+  guint64            control_size;
+  guint              queue_length;
+  IOStreamPeerAccess peer_access;
+  guint              fork_count;
+  GThread           *thread;        /* that made the stream; only compared */
+
+  /* in the thread of the stream */
+  gboolean           initialized;
+  gboolean           changing;      /* a state method of the subclass runs */
+  IOMemoryBacking   *pool;          /* memory of the buffers made by the stream */
+  gboolean           pool_used;     /* a client could write it: replace it */
+  IOStreamBufferQueue *output_queue;
+  IOStreamBufferQueue *input_queue;
+
+  /* under the lock */
+  GMutex             lock;
+  GCond              cond;          /* something came home, or the state changed */
+  _Atomic guint      n_waiters;     /* looked at without the lock */
+  GPtrArray         *buffers;       /* of IOStreamBuffer */
+  IOLoanBook         book;
+  IOStreamMode       mode;
+  IOStreamState      state;
+  gboolean           timestamps;
+  IOStreamLink      *link;
+  guint32            epoch;         /* counts the opens */
+} IOStreamPrivate;
+
+IOStreamPrivate *_io_stream_get_private     (IOStream      *self);
+
+/* Who owns which buffer (io-stream-buffers.c) */
+gboolean         _io_stream_make_buffers    (IOStream      *self,
+                                             GError       **error);
+gboolean         _io_stream_refresh_memory  (IOStream      *self,
+                                             GError       **error);
+void             _io_stream_drop_buffers    (IOStream      *self);
+gboolean         _io_stream_seal_memory     (IOStream      *self,
+                                             GError       **error);
+/* What GET_BUFFERS and GET_MEMORY answer. */
+GVariant        *_io_stream_describe_buffers (IOStream     *self,
+                                              guint         first);
+IOMemoryDescriptor *_io_stream_get_memory   (IOStream      *self,
+                                             guint          type,
+                                             GError       **error);
+
+/* Moving buffers (io-stream-transfer.c); with the lock held */
+guint            _io_stream_drain_locked    (IOStreamPrivate *priv);
+extern const IONotificationPortFuncs _io_stream_port_funcs;
+
+/* The state (io-stream-state.c) */
+void             _io_stream_store_state     (IOStreamPrivate *priv,
+                                             IOStreamState    state);
+void             _io_stream_publish_state   (IOStream      *self);
+gboolean         _io_stream_run_method      (IOStream      *self,
+                                             IOStreamState  target,
+                                             GError       **error);
+
+/* Opening and closing (io-stream-open.c) */
+gboolean         _io_stream_make_link       (IOStream      *self,
+                                             IOUserClient  *client,
+                                             guint          options,
+                                             GError       **error);
+void             _io_stream_close_link      (IOStream      *self,
+                                             IOUserClient  *client);
+void             _io_stream_break_link      (IOStream      *self);
+gboolean         _io_stream_set_ready       (IOStream      *self,
+                                             IOUserClient  *client,
+                                             GError       **error);
+GVariant        *_io_stream_describe_open   (IOStream      *self,
+                                             IOUserClient  *client,
+                                             GUnixFDList  **fds,
+                                             GError       **error);
+
+/* The object (io-stream.c) */
+void             _io_stream_announce_input  (IOStream      *self,
+                                             guint32        token);
+gboolean         _io_stream_has_input_listener (IOStream   *self);
+gboolean         _io_stream_ensure          (IOStream      *self,
+                                             GError       **error);
+
+G_END_DECLS

@@ -1,0 +1,750 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "io-stream-private.h"
+
+#include "io-fork-private.h"
+#include "io-service-private.h"
+#include "io-user-client-private.h"
+
+#include <time.h>
+
+static guint64
+now_ns (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_MONOTONIC, &now);
+
+  return (guint64) now.tv_sec * G_GUINT64_CONSTANT (1000000000) + (guint64) now.tv_nsec;
+}
+
+static const IOStreamBufferParts *
+parts_of (IOStreamPrivate *priv,
+          guint32          id)
+{
+  return _io_stream_buffer_peek_parts (g_ptr_array_index (priv->buffers, id));
+}
+
+/* The client did what no honest client does. Its connection is ended by the
+ * context; until then nothing more is taken from it. */
+static void
+note_violation (IOStreamLink                   *link,
+                const IOStreamBufferQueueEntry *entry,
+                const char                     *what)
+{
+  link->violation = g_strdup_printf ("returned buffer %u under number %u, data %u+%u, control %u+%u: %s",
+                                     entry->buffer_id, entry->sequence,
+                                     entry->data_offset, entry->data_length,
+                                     entry->control_offset, entry->control_length, what);
+  link->is_broken = TRUE;
+  _io_notification_port_wake (link->port);
+}
+
+static gboolean
+take_back (IOStreamPrivate                *priv,
+           IOStreamLink                   *link,
+           const IOStreamBufferQueueEntry *entry)
+{
+  gboolean arrival = priv->mode != IO_STREAM_MODE_OUTPUT;
+  const IOStreamBufferParts *parts;
+
+  if (entry->buffer_id >= priv->book.count)
+    {
+      note_violation (link, entry, "there is no such buffer");
+      return FALSE;
+    }
+
+  parts = parts_of (priv, entry->buffer_id);
+  if (!_io_stream_check_entry_range (entry, parts->data_size, parts->control_size))
+    {
+      note_violation (link, entry, "outside of the buffer");
+      return FALSE;
+    }
+
+  if (_io_loan_book_give_back (&priv->book, &link->holder, entry, arrival) == IO_LOAN_NOT_LENT)
+    {
+      note_violation (link, entry, "it is not lent to this client under this number");
+      return FALSE;
+    }
+
+  return TRUE;
+}
+
+/* The one place where loans end in steady flow. Bounded: a client cannot
+ * return more than it holds. */
+guint
+_io_stream_drain_locked (IOStreamPrivate *priv)
+{
+  IOStreamLink *link = priv->link;
+  IOStreamBufferQueueEntry entry;
+  guint n_home = 0;
+
+  if (link == NULL || !link->ready || link->violation != NULL)
+    return 0;
+
+  while (_io_ring_take (&link->input, &entry) && take_back (priv, link, &entry))
+    n_home++;
+  atomic_store_explicit (&link->next_input, link->input.index, memory_order_relaxed);
+
+  if (n_home > 0)
+    {
+      link->has_news = TRUE;
+      link->starved = FALSE;
+      if (priv->n_waiters > 0)
+        g_cond_broadcast (&priv->cond);
+    }
+
+  return n_home;
+}
+
+/* Without the lock: the port is rung and woken with it held. */
+static gboolean
+link_is_ready (gpointer owner)
+{
+  IOStreamLink *link = owner;
+
+  return link->ready &&
+         (link->has_news || link->is_broken ||
+          _io_ring_is_published (&link->input, atomic_load_explicit (&link->next_input, memory_order_relaxed)));
+}
+
+/* After the announcement the link may be gone, with everything in it. */
+static gboolean
+link_dispatch (gpointer owner)
+{
+  IOStreamLink *link = owner;
+  g_autoptr (IOStream) stream = g_object_ref (link->stream);
+  g_autoptr (IOUserClient) client = g_object_ref (link->client);
+  IOStreamPrivate *priv = _io_stream_get_private (stream);
+  g_autofree char *violation = NULL;
+  gboolean has_news;
+  guint32 token;
+
+  g_mutex_lock (&priv->lock);
+  _io_stream_drain_locked (priv);
+  has_news = link->has_news;
+  link->has_news = FALSE;
+  violation = g_steal_pointer (&link->violation);
+  link->is_broken = FALSE;
+  link->ready = link->ready && violation == NULL;
+  token = atomic_load_explicit (&link->peer.page->token, memory_order_relaxed);
+  atomic_store_explicit (&link->own.page->consumed, link->input.index, memory_order_relaxed);
+  g_mutex_unlock (&priv->lock);
+
+  if (has_news)
+    _io_stream_announce_input (stream, token);
+  if (violation != NULL)
+    _io_user_client_violation (client, "%s", violation);
+
+  return has_news;
+}
+
+/* The bell alone says nothing about the client: its control socket does. */
+static void
+link_hang_up (gpointer owner)
+{
+}
+
+/* A stream whose returns nobody waits for lets its owner sleep: they are
+ * collected when the next buffer is acquired. */
+static gboolean
+link_wants_ring (gpointer owner)
+{
+  IOStreamLink *link = owner;
+  IOStreamPrivate *priv = _io_stream_get_private (link->stream);
+
+  return priv->mode != IO_STREAM_MODE_OUTPUT || priv->n_waiters > 0 || link->is_broken ||
+         _io_stream_has_input_listener (link->stream);
+}
+
+const IONotificationPortFuncs _io_stream_port_funcs = {
+  link_is_ready,
+  link_dispatch,
+  link_hang_up,
+  link_wants_ring
+};
+
+static void
+set_no_space_error (IOStream         *self,
+                    IOStreamPrivate  *priv,
+                    GError          **error)
+{
+  const char *name = io_service_get_name (IO_SERVICE (self));
+  IOStreamLink *link = priv->link;
+
+  if (link != NULL && link->holder.count > 0)
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_SPACE,
+                 "No buffer of stream “%s” is free: client “%s” (process %d) holds %u of %u",
+                 name, io_user_client_get_client_name (link->client),
+                 io_user_client_get_pid (link->client), link->holder.count, priv->book.count);
+  else
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_SPACE,
+                 "No buffer of stream “%s” is free: the owner has all %u",
+                 name, priv->book.count);
+}
+
+/* An owner that found nothing may wait for #IOStream::input now: the context
+ * looks again whether somebody does. Once, so that trying often costs it
+ * nothing. */
+static void
+ask_for_returns (IOStreamLink *link)
+{
+  if (link == NULL || link->starved)
+    return;
+
+  link->starved = TRUE;
+  _io_notification_port_wake (link->port);
+}
+
+/**
+ * io_stream_acquire_buffer:
+ * @self: a stream
+ * @error: return location for an error
+ *
+ * Takes a free buffer, so that the owner can fill it: from now on until it is
+ * sent or released nobody else has it. The stream keeps its reference.
+ * Collects first what clients have returned; never waits.
+ *
+ * This is the step that Apple's own sample lacks, which overwrites buffers
+ * that a consumer still reads.
+ *
+ * Any thread. Fails with %IO_STREAM_ERROR_NO_SPACE if no buffer is free, and
+ * says who holds them.
+ *
+ * Returns: (transfer none) (nullable): a buffer, or %NULL with @error set
+ * Since: 1.0
+ */
+IOStreamBuffer *
+io_stream_acquire_buffer (IOStream  *self,
+                          GError   **error)
+{
+  IOStreamPrivate *priv;
+  IOStreamBuffer *buffer = NULL;
+  guint32 id;
+
+  g_return_val_if_fail (IO_IS_STREAM (self), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  if (!_io_stream_ensure (self, error))
+    return NULL;
+
+  priv = _io_stream_get_private (self);
+  g_mutex_lock (&priv->lock);
+  _io_stream_drain_locked (priv);
+  id = _io_loan_book_acquire (&priv->book);
+  if (G_LIKELY (id != IO_STREAM_BUFFER_ID_INVALID))
+    buffer = g_ptr_array_index (priv->buffers, id);
+  else
+    set_no_space_error (self, priv, error);
+  if (buffer == NULL)
+    ask_for_returns (priv->link);
+  g_mutex_unlock (&priv->lock);
+
+  return buffer;
+}
+
+/**
+ * io_stream_release_buffer:
+ * @self: a stream
+ * @buffer: a buffer that the owner has, from io_stream_acquire_buffer() or
+ *   io_stream_dequeue_input_entry()
+ *
+ * Makes a buffer free again without sending it.
+ *
+ * Any thread.
+ *
+ * Since: 1.0
+ */
+void
+io_stream_release_buffer (IOStream       *self,
+                          IOStreamBuffer *buffer)
+{
+  IOStreamPrivate *priv;
+  gboolean owned = FALSE;
+  guint32 id;
+
+  g_return_if_fail (IO_IS_STREAM (self));
+  g_return_if_fail (IO_IS_STREAM_BUFFER (buffer));
+  g_return_if_fail (_io_stream_buffer_peek_home (buffer) == self);
+
+  priv = _io_stream_get_private (self);
+  id = io_stream_buffer_get_buffer_id (buffer);
+  g_mutex_lock (&priv->lock);
+  owned = id < priv->book.count && _io_loan_book_release (&priv->book, id);
+  if (owned && priv->n_waiters > 0)
+    g_cond_broadcast (&priv->cond);
+  g_mutex_unlock (&priv->lock);
+
+  if (!owned)
+    g_critical ("%s: the owner does not have buffer %u", G_STRFUNC, id);
+}
+
+static gboolean
+fail_send (IOStream    *self,
+           int          code,
+           const IOStreamBufferQueueEntry *entry,
+           const char  *why,
+           GError     **error)
+{
+  g_set_error (error, IO_STREAM_ERROR, code, "Cannot send buffer %u of stream “%s”: %s",
+               entry->buffer_id, io_service_get_name (IO_SERVICE (self)), why);
+  return FALSE;
+}
+
+static gboolean
+check_entry_locked (IOStream                        *self,
+                    IOStreamPrivate                 *priv,
+                    const IOStreamBufferQueueEntry  *entry,
+                    GError                         **error)
+{
+  const IOStreamBufferParts *parts;
+
+  if (G_UNLIKELY (entry->buffer_id >= priv->book.count))
+    return fail_send (self, IO_STREAM_ERROR_NOT_FOUND, entry, "there is no such buffer", error);
+
+  parts = parts_of (priv, entry->buffer_id);
+  if (G_UNLIKELY (!_io_stream_check_entry_range (entry, parts->data_size, parts->control_size)))
+    return fail_send (self, IO_STREAM_ERROR_BAD_ARGUMENT, entry,
+                      "the offset and length do not lie within its parts", error);
+
+  return TRUE;
+}
+
+static gboolean
+check_sendable_locked (IOStream                        *self,
+                       IOStreamPrivate                 *priv,
+                       const IOStreamBufferQueueEntry  *entry,
+                       GError                         **error)
+{
+  IOLoanState state = _io_loan_book_get_state (&priv->book, entry->buffer_id);
+
+  if (G_UNLIKELY (priv->fork_count != _io_fork_count ()))
+    return fail_send (self, IO_STREAM_ERROR_NOT_OPEN, entry, "it belongs to the parent process", error);
+  if (G_UNLIKELY (priv->link == NULL))
+    return fail_send (self, IO_STREAM_ERROR_NOT_READY, entry, "no client has it open", error);
+  if (G_UNLIKELY (priv->state != IO_STREAM_STATE_RUNNING))
+    return fail_send (self, IO_STREAM_ERROR_NOT_READY, entry, "it is not running", error);
+  if (G_UNLIKELY (state == IO_LOAN_LENT))
+    return fail_send (self, IO_STREAM_ERROR_BUSY, entry, "it is lent to a client", error);
+  if (G_UNLIKELY (state == IO_LOAN_ARRIVED))
+    return fail_send (self, IO_STREAM_ERROR_BUSY, entry, "it came back and was not dequeued yet", error);
+  if (G_UNLIKELY (priv->link->holder.count >= priv->link->limit))
+    return fail_send (self, IO_STREAM_ERROR_OVERRUN, entry, "the client holds as many as its queue has places", error);
+
+  return TRUE;
+}
+
+static gboolean
+enqueue_locked (IOStream                        *self,
+                IOStreamPrivate                 *priv,
+                const IOStreamBufferQueueEntry  *entry,
+                GError                         **error)
+{
+  IOStreamBufferQueueEntry lent = *entry;
+  IOStreamLink *link = priv->link;
+
+  if (!check_entry_locked (self, priv, entry, error))
+    return FALSE;
+  _io_stream_drain_locked (priv);
+  if (!check_sendable_locked (self, priv, entry, error))
+    return FALSE;
+
+  _io_loan_book_acquire_id (&priv->book, lent.buffer_id);
+  lent.sequence = _io_loan_book_lend (&priv->book, lent.buffer_id, &link->holder);
+  lent.timestamp = priv->timestamps ? now_ns () : 0;
+  _io_ring_put (&link->output, &lent);
+
+  return TRUE;
+}
+
+static void
+notify_locked (IOStreamPrivate *priv)
+{
+  IOStreamLink *link = priv->link;
+
+  if (link == NULL)
+    return;
+
+  atomic_store_explicit (&link->own.page->produced, link->output.index, memory_order_relaxed);
+  _io_notification_port_ring (link->port);
+}
+
+/**
+ * io_stream_enqueue_output_entry:
+ * @self: a stream
+ * @entry: which buffer, and which part of it
+ * @error: return location for an error
+ *
+ * Puts a buffer on the output queue: it is lent to the client until that
+ * returns it. The buffer must be one the owner has, or a free one, which is
+ * acquired on the way. The number of the loan and the time stamp are filled in
+ * by the stream; a length of 0 means no bytes.
+ *
+ * The client is not woken up: call io_stream_send_output_notification() after
+ * one or several entries.
+ *
+ * Any thread. Never waits. Fails with %IO_STREAM_ERROR_NOT_READY unless the
+ * stream is running, %IO_STREAM_ERROR_BUSY if the buffer is lent,
+ * %IO_STREAM_ERROR_OVERRUN if the queue is full, %IO_STREAM_ERROR_NOT_FOUND
+ * for an unknown number, and %IO_STREAM_ERROR_BAD_ARGUMENT if the range is not
+ * within the buffer. The buffer then stays where it was. Apple's
+ * enqueueOutputEntry().
+ *
+ * Returns: %TRUE on success
+ * Since: 1.0
+ */
+gboolean
+io_stream_enqueue_output_entry (IOStream                        *self,
+                                const IOStreamBufferQueueEntry  *entry,
+                                GError                         **error)
+{
+  IOStreamPrivate *priv;
+  gboolean done;
+
+  g_return_val_if_fail (IO_IS_STREAM (self), FALSE);
+  g_return_val_if_fail (entry != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  priv = _io_stream_get_private (self);
+  g_mutex_lock (&priv->lock);
+  done = enqueue_locked (self, priv, entry, error);
+  g_mutex_unlock (&priv->lock);
+
+  return done;
+}
+
+static gboolean
+check_home (IOStream        *self,
+            IOStreamBuffer  *buffer,
+            GError         **error)
+{
+  if (G_LIKELY (_io_stream_buffer_peek_home (buffer) == self))
+    return TRUE;
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_FOUND,
+               "Cannot send a buffer with stream “%s”: it is not in it",
+               io_service_get_name (IO_SERVICE (self)));
+  return FALSE;
+}
+
+/**
+ * io_stream_enqueue_output_buffer:
+ * @self: a stream
+ * @buffer: one of its buffers
+ * @data_offset: where the valid bytes start in the data part
+ * @data_length: number of valid bytes in the data part; 0 means none
+ * @control_offset: where the valid bytes start in the control part
+ * @control_length: number of valid bytes in the control part; 0 means none
+ * @error: return location for an error
+ *
+ * Puts a buffer on the output queue; see io_stream_enqueue_output_entry().
+ *
+ * Any thread. Never waits. Apple's enqueueOutputBuffer().
+ *
+ * Returns: %TRUE on success
+ * Since: 1.0
+ */
+gboolean
+io_stream_enqueue_output_buffer (IOStream        *self,
+                                 IOStreamBuffer  *buffer,
+                                 guint32          data_offset,
+                                 guint32          data_length,
+                                 guint32          control_offset,
+                                 guint32          control_length,
+                                 GError         **error)
+{
+  IOStreamBufferQueueEntry entry = { 0, };
+
+  g_return_val_if_fail (IO_IS_STREAM (self), FALSE);
+  g_return_val_if_fail (IO_IS_STREAM_BUFFER (buffer), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (!check_home (self, buffer, error))
+    return FALSE;
+
+  entry.buffer_id = io_stream_buffer_get_buffer_id (buffer);
+  entry.data_offset = data_offset;
+  entry.data_length = data_length;
+  entry.control_offset = control_offset;
+  entry.control_length = control_length;
+
+  return io_stream_enqueue_output_entry (self, &entry, error);
+}
+
+/**
+ * io_stream_send_buffer:
+ * @self: a stream
+ * @buffer: one of its buffers, that the owner has
+ * @error: return location for an error
+ *
+ * Sends a whole buffer and wakes the client:
+ * io_stream_enqueue_output_buffer() with everything in it and
+ * io_stream_send_output_notification() in one call.
+ *
+ * Any thread. Never waits. Fails as io_stream_enqueue_output_entry(); the
+ * owner then still has the buffer.
+ *
+ * Returns: %TRUE on success
+ * Since: 1.0
+ */
+gboolean
+io_stream_send_buffer (IOStream        *self,
+                       IOStreamBuffer  *buffer,
+                       GError         **error)
+{
+  const IOStreamBufferParts *parts;
+  IOStreamBufferQueueEntry entry = { 0, };
+  IOStreamPrivate *priv;
+  gboolean done;
+
+  g_return_val_if_fail (IO_IS_STREAM (self), FALSE);
+  g_return_val_if_fail (IO_IS_STREAM_BUFFER (buffer), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (!check_home (self, buffer, error))
+    return FALSE;
+
+  priv = _io_stream_get_private (self);
+  parts = _io_stream_buffer_peek_parts (buffer);
+  entry.buffer_id = io_stream_buffer_get_buffer_id (buffer);
+  entry.data_length = (guint32) parts->data_size;
+  entry.control_length = (guint32) parts->control_size;
+
+  g_mutex_lock (&priv->lock);
+  done = enqueue_locked (self, priv, &entry, error);
+  if (done)
+    notify_locked (priv);
+  g_mutex_unlock (&priv->lock);
+
+  return done;
+}
+
+/**
+ * io_stream_send_output_notification:
+ * @self: a stream
+ * @error: return location for an error
+ *
+ * Tells the client to look at the output queue. One notification may cover
+ * many entries; nothing is sent to a client that is awake, and without a
+ * client it is a success that does nothing.
+ *
+ * Any thread. Never waits. Apple's sendOutputNotification().
+ *
+ * Returns: %TRUE on success
+ * Since: 1.0
+ */
+gboolean
+io_stream_send_output_notification (IOStream  *self,
+                                    GError   **error)
+{
+  IOStreamPrivate *priv;
+
+  g_return_val_if_fail (IO_IS_STREAM (self), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  priv = _io_stream_get_private (self);
+  g_mutex_lock (&priv->lock);
+  notify_locked (priv);
+  g_mutex_unlock (&priv->lock);
+
+  return TRUE;
+}
+
+/**
+ * io_stream_dequeue_input_entry:
+ * @self: a stream
+ * @entry: (out caller-allocates): where to put the entry
+ *
+ * Takes the oldest buffer that a client filled and returned. The owner has it
+ * now: send it again, or give it free with io_stream_release_buffer(). In
+ * output mode returned buffers are free at once and none appears here.
+ *
+ * What stands in @entry was checked: the number is one of this stream's, and
+ * the ranges lie within the buffer. The bytes themselves are the client's, and
+ * may change as long as it can write them.
+ *
+ * Any thread. Never waits. Apple's dequeueInputEntry().
+ *
+ * Returns: %TRUE if there was one, %FALSE if the queue is empty
+ * Since: 1.0
+ */
+gboolean
+io_stream_dequeue_input_entry (IOStream                 *self,
+                               IOStreamBufferQueueEntry *entry)
+{
+  IOStreamPrivate *priv;
+  gboolean found;
+
+  g_return_val_if_fail (IO_IS_STREAM (self), FALSE);
+  g_return_val_if_fail (entry != NULL, FALSE);
+
+  priv = _io_stream_get_private (self);
+  g_mutex_lock (&priv->lock);
+  _io_stream_drain_locked (priv);
+  found = _io_loan_book_next_arrival (&priv->book, entry);
+  g_mutex_unlock (&priv->lock);
+
+  return found;
+}
+
+static void
+cancelled_cb (GCancellable *cancellable,
+              gpointer      user_data)
+{
+  IOStreamPrivate *priv = user_data;
+
+  g_mutex_lock (&priv->lock);
+  g_cond_broadcast (&priv->cond);
+  g_mutex_unlock (&priv->lock);
+}
+
+static gboolean
+can_send_locked (IOStreamPrivate *priv)
+{
+  return priv->link != NULL && priv->state == IO_STREAM_STATE_RUNNING && priv->book.n_free > 0 &&
+         priv->link->holder.count < priv->link->limit;
+}
+
+static gboolean
+has_arrival_locked (IOStreamPrivate *priv)
+{
+  return priv->book.n_arrivals > 0;
+}
+
+/* Whoever serves the stream must not wait for what it serves. */
+static gboolean
+check_waiter (IOStream  *self,
+              GError   **error)
+{
+  IOWorkLoop *loop = io_service_get_work_loop (IO_SERVICE (self));
+  gboolean own = loop != NULL ? io_work_loop_on_thread (loop)
+                              : _io_stream_get_private (self)->thread == g_thread_self () ||
+                                g_main_context_is_owner (_io_service_get_context (IO_SERVICE (self)));
+
+  if (!own)
+    return TRUE;
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_CANNOT_LOCK,
+               "Cannot wait for stream “%s” in the thread that serves it; give it a work loop",
+               io_service_get_name (IO_SERVICE (self)));
+  return FALSE;
+}
+
+static gboolean
+wait_locked (IOStreamPrivate  *priv,
+             gboolean        (*condition) (IOStreamPrivate *priv),
+             gint64            deadline,
+             GCancellable     *cancellable,
+             GError          **error)
+{
+  for (;;)
+    {
+      _io_stream_drain_locked (priv);
+      if (condition (priv))
+        return TRUE;
+      if (g_cancellable_set_error_if_cancelled (cancellable, error))
+        return FALSE;
+      /* Announces the waiter, so that the context arms the bell for it. */
+      if (priv->link != NULL)
+        _io_notification_port_wake (priv->link->port);
+
+      if (deadline < 0)
+        g_cond_wait (&priv->cond, &priv->lock);
+      else if (!g_cond_wait_until (&priv->cond, &priv->lock, deadline) && !condition (priv))
+        {
+          g_set_error_literal (error, IO_STREAM_ERROR, IO_STREAM_ERROR_TIMEOUT,
+                               "Nothing happened to the stream in the time given");
+          return FALSE;
+        }
+    }
+}
+
+static gboolean
+wait_for (IOStream      *self,
+          gboolean     (*condition) (IOStreamPrivate *priv),
+          gint64         timeout,
+          GCancellable  *cancellable,
+          GError       **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  gint64 deadline = timeout < 0 ? -1 : g_get_monotonic_time () + timeout;
+  gulong handler = 0;
+  gboolean done;
+
+  if (!_io_stream_ensure (self, error) || !check_waiter (self, error))
+    return FALSE;
+
+  if (cancellable != NULL)
+    handler = g_cancellable_connect (cancellable, G_CALLBACK (cancelled_cb), priv, NULL);
+
+  g_mutex_lock (&priv->lock);
+  priv->n_waiters++;
+  done = wait_locked (priv, condition, deadline, cancellable, error);
+  priv->n_waiters--;
+  g_mutex_unlock (&priv->lock);
+
+  g_cancellable_disconnect (cancellable, handler);
+
+  return done;
+}
+
+/**
+ * io_stream_wait_buffer:
+ * @self: a stream
+ * @timeout: how long to wait, in microseconds; -1 for ever, 0 to look only
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for an error
+ *
+ * Waits until a buffer can be acquired and sent: the stream is running and a
+ * buffer is free. For owners that block, and whose stream is served by a
+ * #IOWorkLoop or by another thread.
+ *
+ * Any thread but the one that serves the stream, where it fails with
+ * %IO_STREAM_ERROR_CANNOT_LOCK. Fails with %IO_STREAM_ERROR_TIMEOUT when the
+ * time is over and %G_IO_ERROR_CANCELLED when cancelled.
+ *
+ * Returns: %TRUE if there is a buffer
+ * Since: 1.0
+ */
+gboolean
+io_stream_wait_buffer (IOStream      *self,
+                       gint64         timeout,
+                       GCancellable  *cancellable,
+                       GError       **error)
+{
+  g_return_val_if_fail (IO_IS_STREAM (self), FALSE);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return wait_for (self, can_send_locked, timeout, cancellable, error);
+}
+
+/**
+ * io_stream_wait_input:
+ * @self: a stream
+ * @timeout: how long to wait, in microseconds; -1 for ever, 0 to look only
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for an error
+ *
+ * Waits until io_stream_dequeue_input_entry() has something; otherwise as
+ * io_stream_wait_buffer().
+ *
+ * Any thread but the one that serves the stream.
+ *
+ * Returns: %TRUE if there is an entry
+ * Since: 1.0
+ */
+gboolean
+io_stream_wait_input (IOStream      *self,
+                      gint64         timeout,
+                      GCancellable  *cancellable,
+                      GError       **error)
+{
+  g_return_val_if_fail (IO_IS_STREAM (self), FALSE);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return wait_for (self, has_arrival_locked, timeout, cancellable, error);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "io-stream-user-client.h"
+
+#include "io-stream-private.h"
+#include "io-user-client-private.h"
+
+/**
+ * SECTION:io-stream-user-client
+ * @title: IOStreamUserClient
+ * @short_description: A client of a stream, seen by the owner
+ *
+ * An #IOStreamUserClient stands for one connection to an #IOStream: it answers
+ * the calls that #IOStreamConnection makes. Owners meet it as the argument of
+ * signals such as #IOService::authorize, where it tells who is there and takes
+ * limits.
+ *
+ * It is made by the stream, belongs to its thread, and lives as long as the
+ * connection. A subclass of #IOStream that wants its own kind overrides
+ * #IOServiceClass.new_user_client().
+ *
+ * It answers to Apple's IOStreamUserClient; its selectors are the calls of the
+ * control protocol.
+ */
+
+G_DEFINE_TYPE (IOStreamUserClient, io_stream_user_client, IO_TYPE_USER_CLIENT)
+
+/* Only the client that has the stream open may steer it. */
+static gboolean
+check_open (IOStream      *stream,
+            IOUserClient  *client,
+            GError       **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (stream);
+
+  if (priv->link != NULL && priv->link->client == client)
+    return TRUE;
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN,
+               "Client “%s” does not have stream “%s” open",
+               io_user_client_get_client_name (client), io_service_get_name (IO_SERVICE (stream)));
+  return FALSE;
+}
+
+static GVariant *
+open_method (IOUserClient  *client,
+             IOStream      *stream,
+             GVariant      *args,
+             GUnixFDList  **fds,
+             GError       **error)
+{
+  guint32 options;
+  GVariant *answer;
+
+  g_variant_get (args, "(ua{sv})", &options, NULL);
+  if (!io_service_open (IO_SERVICE (stream), client, options, error))
+    return NULL;
+
+  answer = _io_stream_describe_open (stream, client, fds, error);
+  if (answer == NULL)
+    io_service_close (IO_SERVICE (stream), client, 0);
+
+  return answer;
+}
+
+static gboolean
+control_method (IOUserClient  *client,
+                IOStream      *stream,
+                IOOpcode       opcode,
+                GVariant      *args,
+                GError       **error)
+{
+  guint32 mode;
+
+  if (!check_open (stream, client, error))
+    return FALSE;
+
+  if (opcode == IO_OPCODE_READY)
+    return _io_stream_set_ready (stream, client, error);
+  if (opcode == IO_OPCODE_START)
+    return io_stream_start (stream, error);
+  if (opcode == IO_OPCODE_STOP)
+    return io_stream_stop (stream, error);
+  if (opcode == IO_OPCODE_SUSPEND)
+    return io_stream_suspend (stream, error);
+  if (opcode == IO_OPCODE_CLOSE)
+    {
+      io_service_close (IO_SERVICE (stream), client, 0);
+      return TRUE;
+    }
+
+  g_variant_get (args, "(u)", &mode);
+  if (mode <= IO_STREAM_MODE_INPUT_OUTPUT)
+    return io_stream_set_mode (stream, (IOStreamMode) mode, error);
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_ARGUMENT, "There is no stream mode %u", mode);
+  return FALSE;
+}
+
+static GVariant *
+stream_call (IOUserClient  *client,
+             IOOpcode       opcode,
+             GVariant      *args,
+             GUnixFDList  **fds,
+             GError       **error)
+{
+  IOStream *stream = IO_STREAM (io_user_client_get_service (client));
+  guint32 first;
+
+  switch (opcode)
+    {
+    case IO_OPCODE_OPEN:
+      return open_method (client, stream, args, fds, error);
+
+    case IO_OPCODE_READY:
+    case IO_OPCODE_CLOSE:
+    case IO_OPCODE_START:
+    case IO_OPCODE_STOP:
+    case IO_OPCODE_SUSPEND:
+    case IO_OPCODE_SET_MODE:
+      return control_method (client, stream, opcode, args, error) ? g_variant_new ("()") : NULL;
+
+    case IO_OPCODE_GET_MODE:
+      return g_variant_new ("(u)", (guint32) io_stream_get_mode (stream));
+
+    case IO_OPCODE_GET_BUFFER_COUNT:
+      return g_variant_new ("(u)", io_stream_get_buffer_count (stream));
+
+    case IO_OPCODE_GET_BUFFERS:
+      if (!check_open (stream, client, error))
+        return NULL;
+      g_variant_get (args, "(u)", &first);
+      return _io_stream_describe_buffers (stream, first);
+
+    case IO_OPCODE_HELLO:
+    case IO_OPCODE_GET_ATTRIBUTES:
+    case IO_OPCODE_GET_MEMORY:
+    case IO_OPCODE_TERMINATED:
+    default:
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED,
+                   "A stream has no call %u", (guint) opcode);
+      return NULL;
+    }
+}
+
+static IOMemoryDescriptor *
+io_stream_user_client_client_memory_for_type (IOUserClient      *client,
+                                              guint              type,
+                                              IOMemoryMapFlags  *flags,
+                                              GError           **error)
+{
+  IOStream *stream = IO_STREAM (io_user_client_get_service (client));
+
+  if (!check_open (stream, client, error))
+    return NULL;
+
+  *flags = _io_stream_get_private (stream)->peer_access == IO_STREAM_PEER_ACCESS_READ
+             ? IO_MEMORY_MAP_READ_ONLY : IO_MEMORY_MAP_NONE;
+
+  return _io_stream_get_memory (stream, type, error);
+}
+
+static void
+io_stream_user_client_class_init (IOStreamUserClientClass *klass)
+{
+  IO_USER_CLIENT_CLASS (klass)->client_memory_for_type = io_stream_user_client_client_memory_for_type;
+}
+
+static void
+io_stream_user_client_init (IOStreamUserClient *self)
+{
+  _io_user_client_set_call_func (IO_USER_CLIENT (self), stream_call);
+}
+
+/* What the client is to the stream at the moment; FALSE if nothing. */
+static gboolean
+look (IOStreamUserClient *self,
+      gboolean           *running,
+      guint              *held)
+{
+  IOService *service = io_user_client_get_service (IO_USER_CLIENT (self));
+  IOStreamPrivate *priv;
+  gboolean found;
+
+  if (service == NULL)
+    return FALSE;
+
+  priv = _io_stream_get_private (IO_STREAM (service));
+  g_mutex_lock (&priv->lock);
+  found = priv->link != NULL && priv->link->client == IO_USER_CLIENT (self);
+  if (found)
+    {
+      _io_stream_drain_locked (priv);
+      *running = priv->state == IO_STREAM_STATE_RUNNING;
+      *held = priv->link->holder.count;
+    }
+  g_mutex_unlock (&priv->lock);
+
+  return found;
+}
+
+/**
+ * io_stream_user_client_is_running:
+ * @self: a client of a stream
+ *
+ * Tells whether the client has the stream open and running.
+ *
+ * Any thread.
+ *
+ * Returns: %TRUE if buffers are sent to it
+ * Since: 1.0
+ */
+gboolean
+io_stream_user_client_is_running (IOStreamUserClient *self)
+{
+  gboolean running = FALSE;
+  guint held = 0;
+
+  g_return_val_if_fail (IO_IS_STREAM_USER_CLIENT (self), FALSE);
+
+  return look (self, &running, &held) && running;
+}
+
+/**
+ * io_stream_user_client_get_held:
+ * @self: a client of a stream
+ *
+ * Gets how many buffers the client holds at the moment.
+ *
+ * Any thread.
+ *
+ * Returns: the number of buffers lent to it
+ * Since: 1.0
+ */
+guint
+io_stream_user_client_get_held (IOStreamUserClient *self)
+{
+  gboolean running = FALSE;
+  guint held = 0;
+
+  g_return_val_if_fail (IO_IS_STREAM_USER_CLIENT (self), 0);
+
+  return look (self, &running, &held) ? held : 0;
+}

@@ -1,0 +1,767 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "io-stream-private.h"
+
+#include "io-enum-types.h"
+#include "io-fork-private.h"
+#include "io-stream-user-client.h"
+
+/**
+ * SECTION:io-stream
+ * @title: IOStream
+ * @short_description: A stream of buffers, seen by its owner
+ *
+ * An #IOStream is a fixed set of numbered buffers in shared memory, passed
+ * back and forth between its owner (the process that makes this object) and
+ * its client (the process that opens it with #IOStreamConnection). The payload
+ * never moves: only small entries travel through two lock-free queues.
+ *
+ * # Life cycle
+ *
+ * Make a stream with io_stream_new(), or derive a class from it and make that
+ * with its properties; put it under a name with io_service_register(). From
+ * then on clients come by themselves. A stream is closed, open (stopped),
+ * running or suspended, and #IOStream:state tells. What the owner does when a
+ * client starts, stops or suspends the stream is decided by the virtual
+ * methods of #IOStreamClass: the state is changed first, so buffers can be
+ * sent inside, and it is put back if the method fails. Starting twice is a
+ * success that does nothing; starting a stream that no client has open is
+ * %IO_STREAM_ERROR_NOT_OPEN; changing the state inside one of these methods is
+ * %IO_STREAM_ERROR_BUSY. io_service_terminate() ends it all.
+ *
+ * # Buffers
+ *
+ * A buffer is free, or the owner has it, or it is lent to the client. In
+ * output mode the owner calls io_stream_acquire_buffer(), fills the buffer and
+ * calls io_stream_send_buffer(); when the client returns it, it is free again.
+ * In input mode the owner sends empty buffers the same way; the client fills
+ * and returns them, #IOStream::input is emitted, and
+ * io_stream_dequeue_input_entry() gives them out in the order of arrival until
+ * io_stream_release_buffer() or the next sending. The library keeps the books:
+ * a client that returns what it does not have is disconnected, and when a
+ * client dies everything it held is free at once.
+ *
+ * # Ownership
+ *
+ * The stream holds its buffers. A registered stream is held by its
+ * registration until it is terminated.
+ *
+ * # Threads
+ *
+ * A stream belongs to the thread-default main context of the thread that made
+ * it, or to its #IOService:work-loop: signals and virtual methods run there.
+ * io_stream_acquire_buffer(), io_stream_send_buffer() and everything else that
+ * says so can be called from any thread. An owner that blocks needs a work
+ * loop, since somebody must answer the clients.
+ *
+ * # Failure
+ *
+ * Whatever a client does costs that client its connection and nothing else.
+ *
+ * It answers to Apple's IOStream. Output and input are seen from the stream,
+ * as there.
+ */
+
+enum {
+  PROP_0,
+  PROP_MODE,
+  PROP_STATE,
+  PROP_BUFFER_COUNT,
+  PROP_DATA_SIZE,
+  PROP_CONTROL_SIZE,
+  PROP_QUEUE_LENGTH,
+  PROP_PEER_ACCESS,
+  PROP_TIMESTAMPS,
+  N_PROPS
+};
+
+static GParamSpec *properties[N_PROPS];
+
+enum {
+  SIGNAL_INPUT,
+  SIGNAL_MEMORY_CHANGED,
+  N_SIGNALS
+};
+
+static guint signals[N_SIGNALS];
+
+static void initable_iface_init (GInitableIface *iface);
+
+G_DEFINE_TYPE_WITH_CODE (IOStream, io_stream, IO_TYPE_SERVICE,
+                         G_ADD_PRIVATE (IOStream)
+                         G_IMPLEMENT_INTERFACE (G_TYPE_INITABLE, initable_iface_init))
+
+IOStreamPrivate *
+_io_stream_get_private (IOStream *self)
+{
+  return io_stream_get_instance_private (self);
+}
+
+static const char *
+stream_name (IOStream *self)
+{
+  return io_service_get_name (IO_SERVICE (self));
+}
+
+void
+_io_stream_announce_input (IOStream *self,
+                           guint32   token)
+{
+  g_signal_emit (self, signals[SIGNAL_INPUT], 0, token);
+}
+
+gboolean
+_io_stream_has_input_listener (IOStream *self)
+{
+  return IO_STREAM_GET_CLASS (self)->input_callback != NULL ||
+         g_signal_has_handler_pending (self, signals[SIGNAL_INPUT], 0, TRUE);
+}
+
+static void
+set_facts (IOStream *self)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  IOService *service = IO_SERVICE (self);
+  g_autoptr (GEnumClass) modes = g_type_class_ref (IO_TYPE_STREAM_MODE);
+
+  io_service_set_attribute (service, "mode",
+                            g_variant_new_string (g_enum_get_value (modes, (int) priv->mode)->value_nick));
+  io_service_set_attribute (service, "data-size", g_variant_new_uint64 (priv->data_size));
+  io_service_set_attribute (service, "control-size", g_variant_new_uint64 (priv->control_size));
+  io_service_set_attribute (service, "state", g_variant_new_string ("closed"));
+}
+
+static gboolean
+io_stream_initable_init (GInitable     *initable,
+                         GCancellable  *cancellable,
+                         GError       **error)
+{
+  IOStream *self = IO_STREAM (initable);
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+
+  if (priv->initialized)
+    return TRUE;
+
+  set_facts (self);
+  if (!_io_stream_make_buffers (self, error))
+    return FALSE;
+
+  priv->initialized = TRUE;
+
+  return TRUE;
+}
+
+static void
+initable_iface_init (GInitableIface *iface)
+{
+  iface->init = io_stream_initable_init;
+}
+
+gboolean
+_io_stream_ensure (IOStream  *self,
+                   GError   **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+
+  return G_LIKELY (priv->initialized) || g_initable_init (G_INITABLE (self), NULL, error);
+}
+
+static void
+io_stream_constructed (GObject *object)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (IO_STREAM (object));
+
+  if (priv->peer_access == IO_STREAM_PEER_ACCESS_BY_MODE)
+    priv->peer_access = priv->mode == IO_STREAM_MODE_OUTPUT ? IO_STREAM_PEER_ACCESS_READ
+                                                            : IO_STREAM_PEER_ACCESS_READ_WRITE;
+
+  G_OBJECT_CLASS (io_stream_parent_class)->constructed (object);
+}
+
+static gboolean
+io_stream_handle_open (IOService     *service,
+                       IOUserClient  *client,
+                       guint          options,
+                       GError       **error)
+{
+  IOServiceClass *parent = IO_SERVICE_CLASS (io_stream_parent_class);
+
+  if (!IO_IS_STREAM_USER_CLIENT (client))
+    {
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_ARGUMENT,
+                   "Stream “%s” can only be opened by a stream's client", io_service_get_name (service));
+      return FALSE;
+    }
+
+  if (!parent->handle_open (service, client, options, error))
+    return FALSE;
+  if (_io_stream_make_link (IO_STREAM (service), client, options, error))
+    return TRUE;
+
+  parent->handle_close (service, client, 0);
+
+  return FALSE;
+}
+
+static void
+io_stream_handle_close (IOService    *service,
+                        IOUserClient *client,
+                        guint         options)
+{
+  _io_stream_close_link (IO_STREAM (service), client);
+
+  IO_SERVICE_CLASS (io_stream_parent_class)->handle_close (service, client, options);
+}
+
+static IOUserClient *
+io_stream_new_user_client (IOService  *service,
+                           GVariant   *options,
+                           GError    **error)
+{
+  return g_object_new (IO_TYPE_STREAM_USER_CLIENT, NULL);
+}
+
+static gboolean
+io_stream_real_set_mode (IOStream      *self,
+                         IOStreamMode   mode,
+                         GError       **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+
+  if (priv->link == NULL)
+    return TRUE;
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_STILL_OPEN,
+               "Cannot change the mode of stream “%s” while a client has it open", stream_name (self));
+  return FALSE;
+}
+
+static void
+io_stream_dispose (GObject *object)
+{
+  IOStream *self = IO_STREAM (object);
+
+  if (_io_stream_get_private (self)->link != NULL)
+    _io_stream_break_link (self);
+
+  G_OBJECT_CLASS (io_stream_parent_class)->dispose (object);
+}
+
+static void
+io_stream_finalize (GObject *object)
+{
+  IOStream *self = IO_STREAM (object);
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+
+  g_assert (priv->link == NULL);
+  g_assert (priv->n_waiters == 0);
+
+  _io_stream_drop_buffers (self);
+  g_ptr_array_unref (priv->buffers);
+  _io_loan_book_clear (&priv->book);
+  g_clear_object (&priv->output_queue);
+  g_clear_object (&priv->input_queue);
+  g_mutex_clear (&priv->lock);
+  g_cond_clear (&priv->cond);
+
+  G_OBJECT_CLASS (io_stream_parent_class)->finalize (object);
+}
+
+static void
+io_stream_get_property (GObject    *object,
+                        guint       prop_id,
+                        GValue     *value,
+                        GParamSpec *pspec)
+{
+  IOStream *self = IO_STREAM (object);
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+
+  switch (prop_id)
+    {
+    case PROP_MODE:
+      g_value_set_enum (value, io_stream_get_mode (self));
+      break;
+    case PROP_STATE:
+      g_value_set_enum (value, io_stream_get_state (self));
+      break;
+    case PROP_BUFFER_COUNT:
+      g_value_set_uint (value, priv->initialized ? priv->buffers->len : priv->buffer_count);
+      break;
+    case PROP_DATA_SIZE:
+      g_value_set_uint64 (value, priv->data_size);
+      break;
+    case PROP_CONTROL_SIZE:
+      g_value_set_uint64 (value, priv->control_size);
+      break;
+    case PROP_QUEUE_LENGTH:
+      g_value_set_uint (value, priv->queue_length);
+      break;
+    case PROP_PEER_ACCESS:
+      g_value_set_enum (value, priv->peer_access);
+      break;
+    case PROP_TIMESTAMPS:
+      g_value_set_boolean (value, priv->timestamps);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+io_stream_set_property (GObject      *object,
+                        guint         prop_id,
+                        const GValue *value,
+                        GParamSpec   *pspec)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (IO_STREAM (object));
+
+  switch (prop_id)
+    {
+    case PROP_MODE:
+      priv->mode = g_value_get_enum (value);
+      break;
+    case PROP_BUFFER_COUNT:
+      priv->buffer_count = g_value_get_uint (value);
+      break;
+    case PROP_DATA_SIZE:
+      priv->data_size = g_value_get_uint64 (value);
+      break;
+    case PROP_CONTROL_SIZE:
+      priv->control_size = g_value_get_uint64 (value);
+      break;
+    case PROP_QUEUE_LENGTH:
+      priv->queue_length = g_value_get_uint (value);
+      break;
+    case PROP_PEER_ACCESS:
+      priv->peer_access = g_value_get_enum (value);
+      break;
+    case PROP_TIMESTAMPS:
+      priv->timestamps = g_value_get_boolean (value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+install_properties (GObjectClass *object_class)
+{
+  const GParamFlags construct = G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
+                                G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY;
+
+  /**
+   * IOStream:mode:
+   *
+   * Which way payload travels.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MODE] =
+    g_param_spec_enum ("mode", NULL, NULL, IO_TYPE_STREAM_MODE, IO_STREAM_MODE_OUTPUT, construct);
+
+  /**
+   * IOStream:state:
+   *
+   * Where the stream is in its life.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_STATE] =
+    g_param_spec_enum ("state", NULL, NULL, IO_TYPE_STREAM_STATE, IO_STREAM_STATE_CLOSED,
+                       G_PARAM_READABLE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
+
+  /**
+   * IOStream:buffer-count:
+   *
+   * How many buffers the stream makes for itself; read, how many it has.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_BUFFER_COUNT] =
+    g_param_spec_uint ("buffer-count", NULL, NULL, 0, IO_STREAM_MAX_BUFFERS, 0, construct);
+
+  /**
+   * IOStream:data-size:
+   *
+   * Size in bytes of the data part of each buffer that the stream makes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_DATA_SIZE] =
+    g_param_spec_uint64 ("data-size", NULL, NULL, 0, G_MAXUINT32, 0, construct);
+
+  /**
+   * IOStream:control-size:
+   *
+   * Size in bytes of the control part of each buffer that the stream makes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_CONTROL_SIZE] =
+    g_param_spec_uint64 ("control-size", NULL, NULL, 0, G_MAXUINT32, 0, construct);
+
+  /**
+   * IOStream:queue-length:
+   *
+   * How many buffers a client can hold at a time; 0 for all of them.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_QUEUE_LENGTH] =
+    g_param_spec_uint ("queue-length", NULL, NULL, 0, IO_STREAM_MAX_BUFFERS, 0, construct);
+
+  /**
+   * IOStream:peer-access:
+   *
+   * What clients can do with the buffers that the stream makes; held by the
+   * kernel.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_PEER_ACCESS] =
+    g_param_spec_enum ("peer-access", NULL, NULL, IO_TYPE_STREAM_PEER_ACCESS,
+                       IO_STREAM_PEER_ACCESS_BY_MODE, construct);
+
+  /**
+   * IOStream:timestamps:
+   *
+   * Whether each entry is stamped with the time when it was sent.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_TIMESTAMPS] =
+    g_param_spec_boolean ("timestamps", NULL, NULL, FALSE, construct);
+
+  g_object_class_install_properties (object_class, N_PROPS, properties);
+}
+
+static void
+io_stream_class_init (IOStreamClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  IOServiceClass *service_class = IO_SERVICE_CLASS (klass);
+
+  object_class->constructed = io_stream_constructed;
+  object_class->dispose = io_stream_dispose;
+  object_class->finalize = io_stream_finalize;
+  object_class->get_property = io_stream_get_property;
+  object_class->set_property = io_stream_set_property;
+
+  service_class->handle_open = io_stream_handle_open;
+  service_class->handle_close = io_stream_handle_close;
+  service_class->new_user_client = io_stream_new_user_client;
+
+  klass->set_mode = io_stream_real_set_mode;
+
+  install_properties (object_class);
+
+  /**
+   * IOStream::input:
+   * @self: the stream
+   * @token: the token that the client sent with its last notification
+   *
+   * Emitted in the context of the stream when the client has returned buffers:
+   * in input mode there is something for io_stream_dequeue_input_entry(), in
+   * output mode buffers became free. One emission may cover many buffers, and
+   * then only the last token is seen. Apple's inputCallback().
+   *
+   * Since: 1.0
+   */
+  signals[SIGNAL_INPUT] =
+    g_signal_new ("input", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST,
+                  G_STRUCT_OFFSET (IOStreamClass, input_callback),
+                  NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_UINT);
+
+  /**
+   * IOStream::memory-changed:
+   * @self: the stream
+   *
+   * Emitted in the context of the stream when its buffers got new memory,
+   * before a client opens it, because the last client could write the old
+   * one. Addresses of the buffers asked for earlier are no longer good; maps
+   * that somebody holds are.
+   *
+   * Since: 1.0
+   */
+  signals[SIGNAL_MEMORY_CHANGED] =
+    g_signal_new ("memory-changed", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST,
+                  0, NULL, NULL, NULL, G_TYPE_NONE, 0);
+}
+
+static void
+io_stream_init (IOStream *self)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+
+  g_mutex_init (&priv->lock);
+  g_cond_init (&priv->cond);
+  priv->buffers = g_ptr_array_new_with_free_func (g_object_unref);
+  priv->fork_count = _io_fork_count ();
+  priv->thread = g_thread_self ();
+}
+
+/**
+ * io_stream_new:
+ * @name: (nullable): the name under which it will be registered
+ * @buffer_count: number of buffers
+ * @data_size: size of the data part of each, in bytes
+ * @control_size: size of the control part of each, in bytes; 0 for none
+ * @error: return location for an error
+ *
+ * Makes a stream in output mode with buffers of its own, in one sealed piece
+ * of memory that clients can only read.
+ *
+ * Any thread; the stream belongs to the thread-default context of this one.
+ * Fails with %IO_STREAM_ERROR_NO_MEMORY or %IO_STREAM_ERROR_NO_RESOURCES if
+ * the system does not give the memory.
+ *
+ * Returns: (transfer full): the new stream, or %NULL with @error set
+ * Since: 1.0
+ */
+IOStream *
+io_stream_new (const char  *name,
+               guint        buffer_count,
+               gsize        data_size,
+               gsize        control_size,
+               GError     **error)
+{
+  g_return_val_if_fail (buffer_count <= IO_STREAM_MAX_BUFFERS, NULL);
+  g_return_val_if_fail (data_size <= G_MAXUINT32 && control_size <= G_MAXUINT32, NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  return g_initable_new (IO_TYPE_STREAM, NULL, error,
+                         "name", name,
+                         "buffer-count", buffer_count,
+                         "data-size", (guint64) data_size,
+                         "control-size", (guint64) control_size,
+                         NULL);
+}
+
+/**
+ * io_stream_new_with_buffers:
+ * @name: (nullable): the name under which it will be registered
+ * @buffers: (element-type IOStreamBuffer): the buffers; they get their numbers
+ *   in this order
+ * @mode: which way payload travels
+ * @queue_length: how many buffers a client can hold at a time; 0 for all
+ * @error: return location for an error
+ *
+ * Makes a stream with buffers that exist. Apple's withBuffers().
+ *
+ * Any thread; the stream belongs to the thread-default context of this one.
+ * Fails as io_stream_add_buffers().
+ *
+ * Returns: (transfer full): the new stream, or %NULL with @error set
+ * Since: 1.0
+ */
+IOStream *
+io_stream_new_with_buffers (const char    *name,
+                            GPtrArray     *buffers,
+                            IOStreamMode   mode,
+                            guint          queue_length,
+                            GError       **error)
+{
+  g_autoptr (IOStream) self = NULL;
+
+  g_return_val_if_fail (buffers != NULL, NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  self = g_initable_new (IO_TYPE_STREAM, NULL, error,
+                         "name", name,
+                         "mode", mode,
+                         "queue-length", queue_length,
+                         NULL);
+  if (self == NULL || !io_stream_add_buffers (self, buffers, error))
+    return NULL;
+
+  return g_steal_pointer (&self);
+}
+
+/**
+ * io_stream_get_mode:
+ * @self: a stream
+ *
+ * Gets which way payload travels. Apple's getStreamMode().
+ *
+ * Any thread.
+ *
+ * Returns: the mode
+ * Since: 1.0
+ */
+IOStreamMode
+io_stream_get_mode (IOStream *self)
+{
+  IOStreamPrivate *priv;
+  IOStreamMode mode;
+
+  g_return_val_if_fail (IO_IS_STREAM (self), IO_STREAM_MODE_OUTPUT);
+
+  priv = _io_stream_get_private (self);
+  g_mutex_lock (&priv->lock);
+  mode = priv->mode;
+  g_mutex_unlock (&priv->lock);
+
+  return mode;
+}
+
+static gboolean
+run_set_mode (IOStream      *self,
+              IOStreamMode   mode,
+              GError       **error)
+{
+  IOStreamClass *klass = IO_STREAM_GET_CLASS (self);
+  g_autoptr (GError) local_error = NULL;
+
+  if (klass->set_mode == NULL || klass->set_mode (self, mode, &local_error))
+    return TRUE;
+
+  if (local_error == NULL)
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_FAILED,
+                 "The set_mode method of %s failed without saying why", G_OBJECT_TYPE_NAME (self));
+  else
+    g_propagate_error (error, g_steal_pointer (&local_error));
+
+  return FALSE;
+}
+
+/**
+ * io_stream_set_mode:
+ * @self: a stream
+ * @mode: the new mode
+ * @error: return location for an error
+ *
+ * Changes which way payload travels. Apple's setStreamMode().
+ *
+ * In the thread of the stream. Fails with %IO_STREAM_ERROR_STILL_OPEN while a
+ * client has the stream open, unless the class lets it;
+ * %IO_STREAM_ERROR_UNSUPPORTED_MODE if clients would have to write buffers
+ * that they can only read.
+ *
+ * Returns: %TRUE on success
+ * Since: 1.0
+ */
+gboolean
+io_stream_set_mode (IOStream      *self,
+                    IOStreamMode   mode,
+                    GError       **error)
+{
+  IOStreamPrivate *priv;
+
+  g_return_val_if_fail (IO_IS_STREAM (self), FALSE);
+  g_return_val_if_fail (mode <= IO_STREAM_MODE_INPUT_OUTPUT, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  priv = _io_stream_get_private (self);
+  if (priv->mode == mode)
+    return TRUE;
+  if (mode != IO_STREAM_MODE_OUTPUT && priv->peer_access == IO_STREAM_PEER_ACCESS_READ)
+    {
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED_MODE,
+                   "Clients of stream “%s” can only read its buffers", stream_name (self));
+      return FALSE;
+    }
+  if (!run_set_mode (self, mode, error))
+    return FALSE;
+
+  g_mutex_lock (&priv->lock);
+  priv->mode = mode;
+  g_mutex_unlock (&priv->lock);
+  set_facts (self);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_MODE]);
+
+  return TRUE;
+}
+
+/**
+ * io_stream_get_output_queue:
+ * @self: a stream
+ *
+ * Gets a look at the queue to the client. There is a new one for each open.
+ * Apple's getOutputQueue().
+ *
+ * In the thread of the stream.
+ *
+ * Returns: (transfer none) (nullable): the queue, or %NULL if the stream was
+ *   never open
+ * Since: 1.0
+ */
+IOStreamBufferQueue *
+io_stream_get_output_queue (IOStream *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM (self), NULL);
+
+  return _io_stream_get_private (self)->output_queue;
+}
+
+/**
+ * io_stream_get_input_queue:
+ * @self: a stream
+ *
+ * Gets a look at the queue from the client. There is a new one for each open.
+ * Apple's getInputQueue().
+ *
+ * In the thread of the stream.
+ *
+ * Returns: (transfer none) (nullable): the queue, or %NULL if the stream was
+ *   never open
+ * Since: 1.0
+ */
+IOStreamBufferQueue *
+io_stream_get_input_queue (IOStream *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM (self), NULL);
+
+  return _io_stream_get_private (self)->input_queue;
+}
+
+static IONotificationPort *
+get_port (IOStream *self)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+
+  return priv->link != NULL ? priv->link->port : NULL;
+}
+
+/**
+ * io_stream_get_output_port:
+ * @self: a stream
+ *
+ * Gets the port that notifies the client. One port serves both directions, and
+ * each open has a new one, so there is no setter. Apple's getOutputPort().
+ *
+ * In the thread of the stream.
+ *
+ * Returns: (transfer none) (nullable): the port, or %NULL if no client has the
+ *   stream open
+ * Since: 1.0
+ */
+IONotificationPort *
+io_stream_get_output_port (IOStream *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM (self), NULL);
+
+  return get_port (self);
+}
+
+/**
+ * io_stream_get_input_port:
+ * @self: a stream
+ *
+ * Gets the port by which the client notifies the stream; the same as
+ * io_stream_get_output_port(). Apple's getInputPort().
+ *
+ * In the thread of the stream.
+ *
+ * Returns: (transfer none) (nullable): the port, or %NULL if no client has the
+ *   stream open
+ * Since: 1.0
+ */
+IONotificationPort *
+io_stream_get_input_port (IOStream *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM (self), NULL);
+
+  return get_port (self);
+}

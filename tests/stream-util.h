@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What the tests of streams share: an owner that a work loop serves, a client
+ * in this thread, and a runtime directory of their own. */
+
+#pragma once
+
+#include <libiostream/iostream.h>
+
+#include <glib/gstdio.h>
+
+typedef struct {
+  IOWorkLoop         *loop;
+  IOStream           *stream;
+  IOStreamConnection *client;
+} StreamPair;
+
+static inline char *
+stream_util_make_runtime_dir (void)
+{
+  g_autoptr (GError) error = NULL;
+  char *dir = g_dir_make_tmp ("iostream-test-XXXXXX", &error);
+
+  g_assert_no_error (error);
+  g_setenv ("IOSTREAM_RUNTIME_DIR", dir, TRUE);
+
+  return dir;
+}
+
+/* Nothing must be left in it. */
+static inline void
+stream_util_remove_runtime_dir (char *dir)
+{
+  g_assert_cmpint (g_rmdir (dir), ==, 0);
+  g_free (dir);
+}
+
+static inline IOStream *
+stream_util_new_stream (IOWorkLoop   *loop,
+                        IOStreamMode  mode,
+                        guint         count,
+                        guint64       data_size,
+                        guint64       control_size)
+{
+  g_autoptr (GError) error = NULL;
+  IOStream *stream;
+
+  stream = g_initable_new (IO_TYPE_STREAM, NULL, &error,
+                           "name", "test", "work-loop", loop, "mode", mode,
+                           "buffer-count", count, "data-size", data_size,
+                           "control-size", control_size, NULL);
+  g_assert_no_error (error);
+  g_assert_true (io_service_register (IO_SERVICE (stream), &error));
+  g_assert_no_error (error);
+
+  return stream;
+}
+
+static inline IOStreamConnection *
+stream_util_open (const char *name)
+{
+  g_autoptr (GError) error = NULL;
+  IOStreamConnection *client = io_stream_connection_open_name (name, NULL, &error);
+
+  g_assert_no_error (error);
+  g_assert_nonnull (client);
+
+  return client;
+}
+
+static inline void
+stream_util_start (IOStreamConnection *client)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (io_stream_connection_start (client, NULL, &error));
+  g_assert_no_error (error);
+}
+
+static inline void
+stream_util_close (IOStreamConnection *client)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (io_connection_close (IO_CONNECTION (client), NULL, &error));
+  g_assert_no_error (error);
+}
+
+static inline void
+stream_util_set_up (StreamPair   *pair,
+                    IOStreamMode  mode)
+{
+  pair->loop = io_work_loop_new ("owner");
+  pair->stream = stream_util_new_stream (pair->loop, mode, 4, 10000, 64);
+  pair->client = stream_util_open ("test");
+}
+
+static inline void
+stream_util_tear_down (StreamPair *pair)
+{
+  if (pair->client != NULL)
+    {
+      io_connection_hang_up (IO_CONNECTION (pair->client));
+      while (g_main_context_iteration (NULL, FALSE))
+        ;
+      g_assert_finalize_object (g_steal_pointer (&pair->client));
+    }
+  if (pair->stream != NULL)
+    {
+      io_service_terminate (IO_SERVICE (pair->stream));
+      io_work_loop_shut_down (pair->loop);
+      g_assert_finalize_object (g_steal_pointer (&pair->stream));
+    }
+  g_assert_finalize_object (g_steal_pointer (&pair->loop));
+}
+
+/* Sends one buffer with this byte everywhere. */
+static inline void
+stream_util_send (IOStream *stream,
+                  guint8    value)
+{
+  g_autoptr (GError) error = NULL;
+  IOStreamBuffer *buffer = io_stream_acquire_buffer (stream, &error);
+  gsize length;
+  guint8 *data;
+
+  g_assert_no_error (error);
+  data = io_stream_buffer_peek_data (buffer, &length);
+  memset (data, value, length);
+  g_assert_true (io_stream_send_buffer (stream, buffer, &error));
+  g_assert_no_error (error);
+}
+
+static inline void
+stream_util_take (IOStreamConnection       *client,
+                  guint8                    value,
+                  IOStreamBufferQueueEntry *entry)
+{
+  g_autoptr (GError) error = NULL;
+  const guint8 *data;
+  gsize length;
+
+  g_assert_true (io_stream_connection_wait (client, 10 * G_USEC_PER_SEC, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_true (io_stream_connection_dequeue_output_entry (client, entry));
+  data = io_stream_connection_peek_data_buffer (client, entry->buffer_id, &length);
+  g_assert_cmpuint (entry->data_length, ==, length);
+  g_assert_cmpuint (data[0], ==, value);
+  g_assert_cmpuint (data[length - 1], ==, value);
+}
+
+static inline void
+stream_util_return (IOStreamConnection             *client,
+                    const IOStreamBufferQueueEntry *entry)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (io_stream_connection_return_entry (client, entry, &error));
+  g_assert_no_error (error);
+}
