@@ -411,6 +411,17 @@ _io_service_in_own_process (IOService *self)
   return get_private (self)->pid == getpid ();
 }
 
+/**
+ * IOServiceClass::new_user_client:
+ * @self: a service
+ * @properties: what the client says about itself, of type a{sv}
+ * @error: return location for an error
+ *
+ * Makes the object that stands for a new connection.
+ *
+ * Returns: (transfer full): a user client that stands for no connection yet
+ * Since: 1.0
+ */
 static IOUserClient *
 io_service_real_new_user_client (IOService  *self,
                                  GVariant   *options,
@@ -458,6 +469,16 @@ io_service_real_handle_close (IOService    *self,
     g_clear_object (&priv->owner);
 }
 
+/**
+ * IOServiceClass::handle_is_open:
+ * @self: a service
+ * @client: (nullable): a client, or %NULL for anybody
+ *
+ * Tells whether @client has the service open.
+ *
+ * Returns: %TRUE if it is open
+ * Since: 1.0
+ */
 static gboolean
 io_service_real_handle_is_open (IOService    *self,
                                 IOUserClient *client)

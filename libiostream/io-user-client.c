@@ -339,6 +339,18 @@ io_user_client_real_client_close (IOUserClient *self)
 {
 }
 
+/**
+ * IOUserClientClass::client_memory_for_type:
+ * @self: a user client
+ * @type: which memory
+ * @flags: (out): how the client may map it
+ * @error: return location for an error
+ *
+ * Gives the memory that the client asks for.
+ *
+ * Returns: (transfer full): the memory
+ * Since: 1.0
+ */
 static IOMemoryDescriptor *
 io_user_client_real_client_memory_for_type (IOUserClient      *self,
                                             guint              type,
