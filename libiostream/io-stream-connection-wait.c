@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "io-stream-connection-private.h"
+
+/* For clients that block, and for loops that know nothing of GLib. */
+
+static gboolean
+has_output (IOStreamConnectionPrivate *priv)
+{
+  return priv->attached && _io_ring_is_published (&priv->output, priv->output.index);
+}
+
+static gboolean
+notify_state_cb (gpointer user_data)
+{
+  _io_stream_connection_notify_state (user_data);
+
+  return G_SOURCE_REMOVE;
+}
+
+/* A loop that waits here hears of changes by what it is told next; who listens
+ * hears of them from the context. */
+static gboolean
+see_state (IOStreamConnection *self)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+  IOStreamState state = _io_stream_connection_read_state (self);
+  g_autoptr (GSource) source = NULL;
+
+  if (state == priv->state_seen)
+    return FALSE;
+
+  priv->state_seen = state;
+  source = g_idle_source_new ();
+  g_source_set_callback (source, notify_state_cb, g_object_ref (self), g_object_unref);
+  g_source_attach (source, _io_connection_get_context (IO_CONNECTION (self)));
+
+  return TRUE;
+}
+
+/**
+ * io_stream_connection_get_fd:
+ * @self: a connection
+ *
+ * Gets a descriptor for loops that know nothing of GLib: it is readable when
+ * the owner has rung, provided that
+ * io_stream_connection_prepare_wait() said it would. Poll it and nothing else;
+ * it belongs to the connection and changes with each open.
+ *
+ * In the thread of the connection.
+ *
+ * Returns: the descriptor, or -1 if the stream is not open
+ * Since: 1.0
+ */
+int
+io_stream_connection_get_fd (IOStreamConnection *self)
+{
+  IOStreamConnectionPrivate *priv;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), -1);
+
+  priv = _io_stream_connection_get_private (self);
+
+  return priv->port != NULL ? io_notification_port_get_fd (priv->port) : -1;
+}
+
+/**
+ * io_stream_connection_prepare_wait:
+ * @self: a connection
+ *
+ * Gets ready to sleep on io_stream_connection_get_fd(): the owner will ring
+ * from now on. After polling, or instead of it, call
+ * io_stream_connection_finish_wait(). Turns
+ * #IOStreamConnection:notify-in-context off.
+ *
+ * |[<!-- language="C" -->
+ *   if (io_stream_connection_prepare_wait (connection))
+ *     poll (&pollfd, 1, -1);
+ *   io_stream_connection_finish_wait (connection);
+ * ]|
+ *
+ * In the thread of the connection.
+ *
+ * Returns: %TRUE to sleep, %FALSE if there is something already: an entry, a
+ *   new state, or the end of the connection
+ * Since: 1.0
+ */
+gboolean
+io_stream_connection_prepare_wait (IOStreamConnection *self)
+{
+  IOStreamConnectionPrivate *priv;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
+
+  priv = _io_stream_connection_get_private (self);
+  io_stream_connection_set_notify_in_context (self, FALSE);
+  if (!priv->usable || has_output (priv) || see_state (self))
+    return FALSE;
+
+  return io_notification_port_prepare_wait (priv->port);
+}
+
+/**
+ * io_stream_connection_finish_wait:
+ * @self: a connection
+ *
+ * Ends what io_stream_connection_prepare_wait() began, and takes note of what
+ * happened meanwhile: a new state, or the end of the connection.
+ *
+ * In the thread of the connection.
+ *
+ * Since: 1.0
+ */
+void
+io_stream_connection_finish_wait (IOStreamConnection *self)
+{
+  IOStreamConnectionPrivate *priv;
+
+  g_return_if_fail (IO_IS_STREAM_CONNECTION (self));
+
+  priv = _io_stream_connection_get_private (self);
+  if (priv->port == NULL)
+    return;
+
+  io_notification_port_finish_wait (priv->port);
+  if (!priv->usable)
+    return;
+
+  see_state (self);
+  if (io_notification_port_is_hung_up (priv->port))
+    _io_connection_poll (IO_CONNECTION (self));
+}
+
+/* Why there is nothing to wait for, once the queue is empty. */
+static gboolean
+check_waitable (IOStreamConnection  *self,
+                GError             **error)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+  const GError *reason = io_connection_get_error (IO_CONNECTION (self));
+  const char *name = io_connection_get_name (IO_CONNECTION (self));
+  IOStreamState state = _io_stream_connection_read_state (self);
+
+  if (reason != NULL)
+    g_propagate_error (error, g_error_copy (reason));
+  else if (!priv->usable || !io_connection_is_connected (IO_CONNECTION (self)))
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN,
+                 "Cannot wait for stream “%s”: it is not open", name);
+  else if (state != IO_STREAM_STATE_RUNNING && state != IO_STREAM_STATE_SUSPENDED)
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_READY,
+                 "Cannot wait for stream “%s”: it is not running", name);
+  else
+    return TRUE;
+
+  return FALSE;
+}
+
+/**
+ * io_stream_connection_wait:
+ * @self: a connection
+ * @timeout: how long to wait, in microseconds; -1 for ever, 0 to look only
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for an error
+ *
+ * Waits until there is an entry to take, without running a main context. Turns
+ * #IOStreamConnection:notify-in-context off.
+ *
+ * In the thread of the connection. Once the queue is empty it fails with
+ * %IO_STREAM_ERROR_NOT_READY if the stream is not running,
+ * %IO_STREAM_ERROR_NOT_OPEN if it is not open, and with what
+ * io_connection_get_error() says if the connection broke. Fails with
+ * %IO_STREAM_ERROR_TIMEOUT when the time is over and %G_IO_ERROR_CANCELLED
+ * when cancelled.
+ *
+ * Returns: %TRUE if there is an entry
+ * Since: 1.0
+ */
+gboolean
+io_stream_connection_wait (IOStreamConnection  *self,
+                           gint64               timeout,
+                           GCancellable        *cancellable,
+                           GError             **error)
+{
+  IOStreamConnectionPrivate *priv;
+  gint64 deadline;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  priv = _io_stream_connection_get_private (self);
+  io_stream_connection_set_notify_in_context (self, FALSE);
+  deadline = timeout > 0 ? g_get_monotonic_time () + timeout : timeout;
+
+  while (!has_output (priv))
+    {
+      gint64 left = deadline > 0 ? MAX (deadline - g_get_monotonic_time (), 0) : deadline;
+      g_autoptr (GError) local_error = NULL;
+
+      if (!check_waitable (self, error))
+        return FALSE;
+      if (!see_state (self) &&
+          !io_notification_port_wait (priv->port, left, cancellable, &local_error) &&
+          !g_error_matches (local_error, IO_STREAM_ERROR, IO_STREAM_ERROR_OFFLINE))
+        {
+          g_propagate_error (error, g_steal_pointer (&local_error));
+          return FALSE;
+        }
+      if (io_notification_port_is_hung_up (priv->port) && !has_output (priv))
+        {
+          _io_connection_poll (IO_CONNECTION (self));
+          if (_io_stream_connection_read_state (self) != IO_STREAM_STATE_CLOSED)
+            _io_connection_fail (IO_CONNECTION (self),
+                                 g_error_new (IO_STREAM_ERROR, IO_STREAM_ERROR_OFFLINE,
+                                              "The owner of stream “%s” closed it",
+                                              io_connection_get_name (IO_CONNECTION (self))));
+        }
+    }
+
+  return TRUE;
+}
