@@ -64,6 +64,14 @@
  * has the code and the text that the owner gave it.
  */
 
+/**
+ * IOConnection:
+ *
+ * The client's side of a service in another process.
+ *
+ * Since: 1.0
+ */
+
 enum {
   PROP_0,
   PROP_NAME,

@@ -63,6 +63,14 @@
  * IOStream's clients register.
  */
 
+/**
+ * IONotificationPort:
+ *
+ * One end of a bell between two processes.
+ *
+ * Since: 1.0
+ */
+
 typedef struct {
   _Alignas (128) _Atomic uint32_t word;
   _Atomic uint32_t                count;  /* notifications sent */

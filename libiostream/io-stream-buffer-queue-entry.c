@@ -13,8 +13,7 @@
  * but an #IOStreamBufferQueueEntry: the number of a buffer, which bytes of its
  * data part and of its control part count, and the number of the loan under
  * which the buffer is away. Whoever returns a buffer gives back the entry that
- * it got, or one with the same #IOStreamBufferQueueEntry.buffer_id and
- * #IOStreamBufferQueueEntry.sequence.
+ * it got, or one with the same buffer number and the same number of the loan.
  *
  * It is plain memory with no reference to anything, so it is as cheap as a
  * copy of 40 bytes. It answers to Apple's IOStreamBufferQueueEntry.

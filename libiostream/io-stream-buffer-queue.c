@@ -26,6 +26,14 @@
  * queue.
  */
 
+/**
+ * IOStreamBufferQueue:
+ *
+ * A look at one of the two queues of an open stream.
+ *
+ * Since: 1.0
+ */
+
 struct _IOStreamBufferQueue {
   GObject          parent_instance;
   IOMemoryBacking *writer;

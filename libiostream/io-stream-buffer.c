@@ -40,6 +40,14 @@
  * It answers to Apple's IOStreamBuffer.
  */
 
+/**
+ * IOStreamBuffer:
+ *
+ * One buffer of a stream.
+ *
+ * Since: 1.0
+ */
+
 typedef struct {
   IOMemoryDescriptor            *data;
   IOMemoryDescriptor            *control;

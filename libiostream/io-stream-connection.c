@@ -63,6 +63,14 @@
  * It answers to Apple's IOStreamLib (IOStreamInterface).
  */
 
+/**
+ * IOStreamConnection:
+ *
+ * A stream of another process, in the hands of its client.
+ *
+ * Since: 1.0
+ */
+
 enum {
   PROP_0,
   PROP_MODE,

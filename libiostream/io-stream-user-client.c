@@ -25,6 +25,14 @@
  * control protocol.
  */
 
+/**
+ * IOStreamUserClient:
+ *
+ * A client of a stream, in the process of the owner.
+ *
+ * Since: 1.0
+ */
+
 G_DEFINE_TYPE (IOStreamUserClient, io_stream_user_client, IO_TYPE_USER_CLIENT)
 
 /* Only the client that has the stream open may steer it. */

@@ -34,6 +34,14 @@
  * Since: 1.0
  */
 
+/**
+ * IOWorkLoop:
+ *
+ * A thread with a main context of its own.
+ *
+ * Since: 1.0
+ */
+
 typedef struct {
   GSourceFunc func;
   gpointer    user_data;
