@@ -193,10 +193,10 @@ answer_call (IOConnection         *self,
 
 const char *
 _io_connection_take_reply (IOConnection         *self,
-            const IOPacketHeader *header,
-            GVariant             *body,
-            GUnixFDList          *fds,
-            gboolean              fds_missing)
+                           const IOPacketHeader *header,
+                           GVariant             *body,
+                           GUnixFDList          *fds,
+                           gboolean              fds_missing)
 {
   IOConnectionPrivate *priv = _io_connection_get_private (self);
   IOCall *call = g_hash_table_lookup (priv->calls, GUINT_TO_POINTER (header->serial));

@@ -7,8 +7,9 @@
 G_BEGIN_DECLS
 
 /* What the files of #IOConnection share: io-connection.c is the object,
- * io-connection-open.c connects, opens and closes, io-connection-link.c
- * has the socket, its source and the end, io-connection-calls.c the calls. */
+ * io-connection-connect.c finds the owner, io-connection-open.c greets it, opens
+ * and closes, io-connection-link.c has the socket, its source and the end,
+ * io-connection-calls.c the calls. */
 
 /* The socket. A connection is used up when it is lost or hung up; an attempt
  * to connect that fails puts it back to NONE. */
@@ -74,27 +75,33 @@ const char *_io_connection_get_label    (IOConnection            *self);
 void        _io_connection_notify_link  (IOConnection            *self);
 void        _io_connection_run_closed   (IOConnection            *self);
 
+/* io-connection-connect.c */
+/* A full backlog cannot be polled for. */
+#define IO_CONNECTION_RETRY_MSEC 10
+/* FALSE with CANNOT_LOCK if the calling thread would wait for itself. */
+gboolean    _io_connection_check_thread (IOConnection            *self,
+                                         IOOpcode                 opcode,
+                                         GError                 **error);
+/* FALSE with @again: the backlog of the owner is full. */
+gboolean    _io_connection_connect_once (IOConnection            *self,
+                                         gboolean                *again,
+                                         GError                 **error);
+/* May one more attempt be made? */
+gboolean    _io_connection_check_retry  (IOConnection            *self,
+                                         gint64                   deadline,
+                                         GCancellable            *cancellable,
+                                         GError                 **error);
+gboolean    _io_connection_connect_now  (IOConnection            *self,
+                                         gint64                   deadline,
+                                         GCancellable            *cancellable,
+                                         GError                 **error);
+
 /* io-connection-open.c */
 gboolean    _io_connection_connect      (IOConnection            *self,
                                          GCancellable            *cancellable,
                                          GError                 **error);
 void        _io_connection_connect_async (IOConnection           *self,
                                          GTask                   *task);
-gboolean    _io_connection_open         (IOConnection            *self,
-                                         guint                    options,
-                                         GCancellable            *cancellable,
-                                         GError                 **error);
-void        _io_connection_open_async   (IOConnection            *self,
-                                         guint                    options,
-                                         GTask                   *task);
-gboolean    _io_connection_close        (IOConnection            *self,
-                                         GCancellable            *cancellable,
-                                         GError                 **error);
-void        _io_connection_close_async  (IOConnection            *self,
-                                         GTask                   *task);
-gboolean    _io_connection_check_thread (IOConnection            *self,
-                                         IOOpcode                 opcode,
-                                         GError                 **error);
 
 /* io-connection-link.c */
 void        _io_connection_attach       (IOConnection            *self);

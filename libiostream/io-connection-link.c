@@ -345,7 +345,7 @@ receive_one (IOConnection *self)
 
 IOReceived
 _io_connection_receive (IOConnection *self,
-         guint         max)
+                        guint         max)
 {
   IOReceived received = IO_RECEIVED_PACKET;
 

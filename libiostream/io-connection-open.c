@@ -4,12 +4,6 @@
 
 #include "io-connection-internal-private.h"
 
-#include "io-names-private.h"
-
-#include <gio/gunixsocketaddress.h>
-
-/* A full backlog cannot be polled for. */
-#define RETRY_MSEC         10
 #define MAX_PROGRAM_LENGTH 128
 
 /* One way to connected or open, walked by synchronous and asynchronous callers
@@ -21,151 +15,10 @@ typedef struct {
   gint64   deadline;  /* of connecting */
 } Job;
 
-gboolean
-_io_connection_check_thread (IOConnection  *self,
-                             IOOpcode       opcode,
-                             GError       **error)
-{
-  IOConnectionPrivate *priv = _io_connection_get_private (self);
-  gboolean by_caller = FALSE;
-
-  if (priv->name == NULL || !_io_names_find_local (priv->name, &by_caller) || !by_caller)
-    return TRUE;
-
-  g_propagate_error (error, _io_connection_new_error (self, opcode, IO_STREAM_ERROR_CANNOT_LOCK,
-                                                      "this thread serves it itself; "
-                                                      "use the asynchronous call"));
-  return FALSE;
-}
-
 static IOOpcode
 get_opcode (Job *job)
 {
   return job->opens ? IO_OPCODE_OPEN : IO_OPCODE_HELLO;
-}
-
-/* Connecting. */
-
-static GError *
-new_connect_error (IOConnection *self,
-                   const GError *reason)
-{
-  IOStreamError code = IO_STREAM_ERROR_IO_ERROR;
-
-  if (g_error_matches (reason, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) ||
-      g_error_matches (reason, G_IO_ERROR, G_IO_ERROR_NOT_DIRECTORY) ||
-      g_error_matches (reason, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED))
-    return g_error_new (IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_FOUND,
-                        "No service named “%s”: %s", _io_connection_get_label (self),
-                        g_error_matches (reason, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED)
-                        ? "its owner is gone" : "nobody has registered it");
-
-  if (g_error_matches (reason, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
-    code = IO_STREAM_ERROR_NOT_PERMITTED;
-  else if (g_error_matches (reason, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES))
-    code = IO_STREAM_ERROR_NO_RESOURCES;
-
-  return _io_connection_new_error (self, IO_OPCODE_HELLO, code, "%s", reason->message);
-}
-
-static gboolean
-check_given_socket (IOConnection  *self,
-                    GError       **error)
-{
-  IOConnectionPrivate *priv = _io_connection_get_private (self);
-
-  if (g_socket_is_closed (priv->socket))
-    g_propagate_error (error, _io_connection_new_error (self, IO_OPCODE_HELLO,
-                                                        IO_STREAM_ERROR_NOT_OPEN,
-                                                        "the socket is closed"));
-  else if (g_socket_get_socket_type (priv->socket) != G_SOCKET_TYPE_SEQPACKET ||
-           g_socket_get_family (priv->socket) != G_SOCKET_FAMILY_UNIX)
-    g_propagate_error (error, _io_connection_new_error (self, IO_OPCODE_HELLO,
-                                                        IO_STREAM_ERROR_BAD_ARGUMENT,
-                                                        "not a Unix socket of packets"));
-  else
-    return TRUE;
-
-  return FALSE;
-}
-
-/* FALSE with @again: the backlog of the owner is full. */
-static gboolean
-connect_once (IOConnection  *self,
-              gboolean      *again,
-              GError       **error)
-{
-  IOConnectionPrivate *priv = _io_connection_get_private (self);
-  g_autofree char *path = NULL;
-  g_autoptr (GSocket) socket = NULL;
-  g_autoptr (GSocketAddress) address = NULL;
-  g_autoptr (GError) reason = NULL;
-
-  *again = FALSE;
-  if (priv->socket != NULL)
-    {
-      if (!check_given_socket (self, error))
-        return FALSE;
-      _io_connection_attach (self);
-      return TRUE;
-    }
-
-  path = _io_names_dup_socket_path (priv->name, error);
-  if (path == NULL)
-    return FALSE;
-
-  address = g_unix_socket_address_new (path);
-  socket = g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_SEQPACKET,
-                         G_SOCKET_PROTOCOL_DEFAULT, &reason);
-  if (socket != NULL)
-    g_socket_set_blocking (socket, FALSE);
-  if (socket == NULL || !g_socket_connect (socket, address, NULL, &reason))
-    {
-      *again = g_error_matches (reason, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
-      if (!*again)
-        g_propagate_error (error, new_connect_error (self, reason));
-      return FALSE;
-    }
-
-  priv->socket = g_steal_pointer (&socket);
-  _io_connection_attach (self);
-  return TRUE;
-}
-
-/* May one more attempt be made? */
-static gboolean
-check_retry (IOConnection  *self,
-             gint64         deadline,
-             GCancellable  *cancellable,
-             GError       **error)
-{
-  if (g_cancellable_set_error_if_cancelled (cancellable, error))
-    return FALSE;
-  if (deadline < 0 || g_get_monotonic_time () < deadline)
-    return TRUE;
-
-  g_propagate_error (error, _io_connection_new_error (self, IO_OPCODE_HELLO,
-                                                      IO_STREAM_ERROR_NOT_RESPONDING,
-                                                      "the owner takes no connections"));
-  return FALSE;
-}
-
-static gboolean
-connect_now (IOConnection  *self,
-             gint64         deadline,
-             GCancellable  *cancellable,
-             GError       **error)
-{
-  gboolean again;
-
-  while (!connect_once (self, &again, error))
-    {
-      if (!again || !check_retry (self, deadline, cancellable, error))
-        return FALSE;
-      g_usleep (RETRY_MSEC * 1000);
-    }
-
-  return TRUE;
 }
 
 /* The steps. */
@@ -375,7 +228,7 @@ run_job (IOConnection  *self,
   IOConnectionCall next;
 
   if (_io_connection_get_private (self)->link == IO_LINK_NONE &&
-      !connect_now (self, job->deadline, cancellable, error))
+      !_io_connection_connect_now (self, job->deadline, cancellable, error))
     return;
 
   while (next_step (self, job, answer, fds, &next, error) && next.opcode != 0)
@@ -419,17 +272,6 @@ _io_connection_connect (IOConnection  *self,
                         GError       **error)
 {
   Job job = { FALSE };
-
-  return do_job (self, &job, cancellable, error);
-}
-
-gboolean
-_io_connection_open (IOConnection  *self,
-                     guint          options,
-                     GCancellable  *cancellable,
-                     GError       **error)
-{
-  Job job = { TRUE, options };
 
   return do_job (self, &job, cancellable, error);
 }
@@ -493,7 +335,7 @@ static void
 connect_later (GTask *task)
 {
   IOConnection *self = g_task_get_source_object (task);
-  g_autoptr (GSource) source = g_timeout_source_new (RETRY_MSEC);
+  g_autoptr (GSource) source = g_timeout_source_new (IO_CONNECTION_RETRY_MSEC);
 
   g_source_set_callback (source, connect_cb, task, NULL);
   g_source_attach (source, _io_connection_get_private (self)->context);
@@ -504,6 +346,7 @@ connect_cb (gpointer user_data)
 {
   GTask *task = user_data;
   IOConnection *self = g_task_get_source_object (task);
+  GCancellable *cancellable = g_task_get_cancellable (task);
   Job *job = g_task_get_task_data (task);
   GError *error = NULL;
   gboolean again = FALSE;
@@ -511,13 +354,13 @@ connect_cb (gpointer user_data)
   /* Hung up while it waited. */
   if (_io_connection_get_private (self)->link != IO_LINK_NONE)
     _io_connection_check (self, IO_OPCODE_HELLO, &error);
-  else if (connect_once (self, &again, &error))
+  else if (_io_connection_connect_once (self, &again, &error))
     {
       step_job (task, NULL, NULL);
       return G_SOURCE_REMOVE;
     }
 
-  if (again && check_retry (self, job->deadline, g_task_get_cancellable (task), &error))
+  if (again && _io_connection_check_retry (self, job->deadline, cancellable, &error))
     connect_later (task);
   else
     finish_job (task, error);
@@ -559,18 +402,6 @@ _io_connection_connect_async (IOConnection *self,
                               GTask        *task)
 {
   start_job (self, g_new0 (Job, 1), task);
-}
-
-void
-_io_connection_open_async (IOConnection *self,
-                           guint         options,
-                           GTask        *task)
-{
-  Job *job = g_new0 (Job, 1);
-
-  job->opens = TRUE;
-  job->options = options;
-  start_job (self, job, task);
 }
 
 /* Closing. */
@@ -618,12 +449,152 @@ end_close (IOConnection *self)
   g_object_notify (G_OBJECT (self), "opened");
 }
 
+static void
+close_answered (IOConnection *self,
+                GVariant     *answer,
+                GUnixFDList  *fds,
+                const GError *error,
+                gpointer      data)
+{
+  g_autoptr (GTask) task = data;
+
+  end_close (self);
+  if (error != NULL)
+    g_task_return_error (task, g_error_copy (error));
+  else
+    g_task_return_boolean (task, TRUE);
+}
+
+/**
+ * io_connection_open:
+ * @self: an #IOConnection
+ * @options: #IOStreamOpenFlags for a stream, else what the service defines
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Opens the service (Apple: IOServiceOpen()); connects first if that has not
+ * been done. If it fails nothing is open, also not at the owner's end.
+ *
+ * Beside the errors of io_connection_new_for_name() there are
+ * %IO_STREAM_ERROR_STILL_OPEN if it is open already, %IO_STREAM_ERROR_BUSY if it
+ * is being opened or closed, %IO_STREAM_ERROR_EXCLUSIVE_ACCESS if another client
+ * has it open, %IO_STREAM_ERROR_OFFLINE if the owner is gone,
+ * %IO_STREAM_ERROR_NOT_OPEN after io_connection_hang_up(), and what the owner
+ * refuses with.
+ *
+ * In the thread of the connection.
+ *
+ * Returns: whether the service is open now
+ * Since: 1.0
+ */
 gboolean
-_io_connection_close (IOConnection  *self,
-                      GCancellable  *cancellable,
-                      GError       **error)
+io_connection_open (IOConnection  *self,
+                    guint          options,
+                    GCancellable  *cancellable,
+                    GError       **error)
+{
+  Job job = { TRUE, options };
+
+  g_return_val_if_fail (IO_IS_CONNECTION (self), FALSE);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return do_job (self, &job, cancellable, error);
+}
+
+/**
+ * io_connection_open_async:
+ * @self: an #IOConnection
+ * @options: as in io_connection_open()
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async): called when the service is open or could not be
+ *   opened
+ * @user_data: for @callback
+ *
+ * Opens the service without waiting. An open that is cancelled before its end
+ * leaves nothing open. The service may be one that the calling thread serves.
+ *
+ * In the thread of the connection.
+ *
+ * Since: 1.0
+ */
+void
+io_connection_open_async (IOConnection        *self,
+                          guint                options,
+                          GCancellable        *cancellable,
+                          GAsyncReadyCallback  callback,
+                          gpointer             user_data)
+{
+  GTask *task;
+  Job *job;
+
+  g_return_if_fail (IO_IS_CONNECTION (self));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, io_connection_open_async);
+  job = g_new0 (Job, 1);
+  job->opens = TRUE;
+  job->options = options;
+  start_job (self, job, task);
+}
+
+/**
+ * io_connection_open_finish:
+ * @self: an #IOConnection
+ * @result: what the callback got
+ * @error: return location for a #GError
+ *
+ * Ends io_connection_open_async(); it fails as io_connection_open() does.
+ *
+ * In the thread of the connection.
+ *
+ * Returns: whether the service is open now
+ * Since: 1.0
+ */
+gboolean
+io_connection_open_finish (IOConnection  *self,
+                           GAsyncResult  *result,
+                           GError       **error)
+{
+  g_return_val_if_fail (IO_IS_CONNECTION (self), FALSE);
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, io_connection_open_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/**
+ * io_connection_close:
+ * @self: an #IOConnection
+ * @cancellable: (nullable): a #GCancellable
+ * @error: return location for a #GError
+ *
+ * Closes the service (Apple: IOServiceClose()); the connection stays. Once the
+ * owner has been asked, the service is closed at this end, whatever the owner
+ * answers and also if the call is cancelled or the owner is late: the error is
+ * for information then. Cancelled before the call, nothing happens.
+ *
+ * It fails with %IO_STREAM_ERROR_NOT_OPEN if the service is not open,
+ * %IO_STREAM_ERROR_BUSY if it is being opened or closed,
+ * %IO_STREAM_ERROR_NOT_RESPONDING, and the reason of the end (mostly
+ * %IO_STREAM_ERROR_OFFLINE) if the connection is lost.
+ *
+ * In the thread of the connection.
+ *
+ * Returns: whether the owner has closed it
+ * Since: 1.0
+ */
+gboolean
+io_connection_close (IOConnection  *self,
+                     GCancellable  *cancellable,
+                     GError       **error)
 {
   g_autoptr (GVariant) answer = NULL;
+
+  g_return_val_if_fail (IO_IS_CONNECTION (self), FALSE);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   if (!_io_connection_check_thread (self, IO_OPCODE_CLOSE, error) ||
       !begin_close (self, cancellable, error))
@@ -635,38 +606,67 @@ _io_connection_close (IOConnection  *self,
   return answer != NULL;
 }
 
-static void
-closed (IOConnection *self,
-        GVariant     *answer,
-        GUnixFDList  *fds,
-        const GError *error,
-        gpointer      data)
-{
-  g_autoptr (GTask) task = data;
-
-  end_close (self);
-  if (error != NULL)
-    g_task_return_error (task, g_error_copy (error));
-  else
-    g_task_return_boolean (task, TRUE);
-}
-
+/**
+ * io_connection_close_async:
+ * @self: an #IOConnection
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async): called when the owner has answered
+ * @user_data: for @callback
+ *
+ * Closes the service without waiting. See io_connection_close().
+ *
+ * In the thread of the connection.
+ *
+ * Since: 1.0
+ */
 void
-_io_connection_close_async (IOConnection *self,
-                            GTask        *task)
+io_connection_close_async (IOConnection        *self,
+                           GCancellable        *cancellable,
+                           GAsyncReadyCallback  callback,
+                           gpointer             user_data)
 {
-  GCancellable *cancellable = g_task_get_cancellable (task);
   GError *error = NULL;
+  GTask *task;
 
+  g_return_if_fail (IO_IS_CONNECTION (self));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, io_connection_close_async);
   g_task_set_check_cancellable (task, FALSE);
   if (begin_close (self, cancellable, &error))
     {
-      if (_io_connection_start_call (self, IO_OPCODE_CLOSE, NULL, cancellable, closed, task,
-                                     &error))
+      if (_io_connection_start_call (self, IO_OPCODE_CLOSE, NULL, cancellable, close_answered,
+                                     task, &error))
         return;
       end_close (self);
     }
 
   g_task_return_error (task, error);
   g_object_unref (task);
+}
+
+/**
+ * io_connection_close_finish:
+ * @self: an #IOConnection
+ * @result: what the callback got
+ * @error: return location for a #GError
+ *
+ * Ends io_connection_close_async(); it fails as io_connection_close() does.
+ *
+ * In the thread of the connection.
+ *
+ * Returns: whether the owner has closed it
+ * Since: 1.0
+ */
+gboolean
+io_connection_close_finish (IOConnection  *self,
+                            GAsyncResult  *result,
+                            GError       **error)
+{
+  g_return_val_if_fail (IO_IS_CONNECTION (self), FALSE);
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+  g_return_val_if_fail (g_async_result_is_tagged (result, io_connection_close_async), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
 }
