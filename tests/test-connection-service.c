@@ -501,12 +501,13 @@ be_client (void)
 static GSubprocess *
 spawn (const char *role)
 {
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
   g_autoptr (GError) error = NULL;
   GSubprocess *process;
   char ready = '\0';
 
   process = g_subprocess_new (G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE,
-                              &error, "/proc/self/exe", role, NULL);
+                              &error, program, role, NULL);
   g_assert_no_error (error);
   g_input_stream_read (g_subprocess_get_stdout_pipe (process), &ready, 1, NULL, &error);
   g_assert_no_error (error);

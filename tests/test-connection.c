@@ -1456,7 +1456,6 @@ test_name_backlog (void)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (IOConnection) filler = NULL;
-  g_autoptr (IOConnection) second = NULL;
   int fd = listen_at ("full", SOCK_SEQPACKET, 0);
 
   /* Takes the only place; then nobody accepts. */
