@@ -150,6 +150,7 @@ publish_numbers (IOStream *self)
 
   io_service_set_attribute (IO_SERVICE (self), "buffer-count",
                             g_variant_new_uint32 (priv->buffers->len));
+  g_object_notify (G_OBJECT (self), "buffer-count");
 }
 
 static void
