@@ -47,6 +47,7 @@ typedef struct {
   /* in the thread of the connection */
   IOStreamMode          mode;
   IOStreamState         state_seen;
+  GSource              *state_source;  /* due to tell of it */
   guint64               announced;     /* entries before this one were announced */
   guint64               dispatched;    /* where the last dispatch left the queue */
   gboolean              notify_in_context;

@@ -15,9 +15,40 @@ has_output (IOStreamConnectionPrivate *priv)
 static gboolean
 notify_state_cb (gpointer user_data)
 {
-  _io_stream_connection_notify_state (user_data);
+  g_autoptr (IOStreamConnection) self = g_weak_ref_get (user_data);
+
+  if (self == NULL)
+    return G_SOURCE_REMOVE;
+
+  g_clear_pointer (&_io_stream_connection_get_private (self)->state_source, g_source_unref);
+  _io_stream_connection_notify_state (self);
 
   return G_SOURCE_REMOVE;
+}
+
+static void
+weak_ref_free (gpointer data)
+{
+  g_weak_ref_clear (data);
+  g_free (data);
+}
+
+/* Who blocks may never run the context: what waits there is one source, and
+ * keeps nothing alive. */
+static void
+notify_state_later (IOStreamConnection *self)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+  GWeakRef *weak_ref;
+
+  if (priv->state_source != NULL)
+    return;
+
+  weak_ref = g_new0 (GWeakRef, 1);
+  g_weak_ref_init (weak_ref, self);
+  priv->state_source = g_idle_source_new ();
+  g_source_set_callback (priv->state_source, notify_state_cb, weak_ref, weak_ref_free);
+  g_source_attach (priv->state_source, _io_connection_get_context (IO_CONNECTION (self)));
 }
 
 /* A loop that waits here hears of changes by what it is told next; who listens
@@ -27,15 +58,12 @@ see_state (IOStreamConnection *self)
 {
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
   IOStreamState state = _io_stream_connection_read_state (self);
-  g_autoptr (GSource) source = NULL;
 
   if (state == priv->state_seen)
     return FALSE;
 
   priv->state_seen = state;
-  source = g_idle_source_new ();
-  g_source_set_callback (source, notify_state_cb, g_object_ref (self), g_object_unref);
-  g_source_attach (source, _io_connection_get_context (IO_CONNECTION (self)));
+  notify_state_later (self);
 
   return TRUE;
 }

@@ -120,12 +120,16 @@ static void
 io_stream_connection_dispose (GObject *object)
 {
   IOStreamConnection *self = IO_STREAM_CONNECTION (object);
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
 
   /* The socket first, so that the owner hears of the end from it. */
   G_OBJECT_CLASS (io_stream_connection_parent_class)->dispose (object);
 
   _io_stream_connection_detach (self);
   io_stream_connection_set_output_callback (self, NULL, NULL, NULL);
+  if (priv->state_source != NULL)
+    g_source_destroy (priv->state_source);
+  g_clear_pointer (&priv->state_source, g_source_unref);
 }
 
 static void
