@@ -32,6 +32,12 @@ gboolean  _io_door_add_socket (IODoor        *self,
 void      _io_door_stop       (IODoor        *self);
 /* Gives the name back. */
 void      _io_door_release    (IODoor        *self);
+/* Counts, and logs at most once a minute for each peer. */
+void      _io_door_note_violation (IODoor     *self,
+                                   int         pid,
+                                   const char *client_name,
+                                   const char *text);
+guint     _io_door_get_violations (IODoor     *self);
 /* For tests. */
 guint     _io_door_get_waiting (IODoor       *self);
 

@@ -18,6 +18,8 @@
 
 #define ACCEPTS_PER_DISPATCH 16
 #define PAUSE_MS             100
+#define LOG_INTERVAL         (60 * G_USEC_PER_SEC)
+#define LOG_PEERS            64
 
 guint _io_door_hello_timeout = 5000;
 
@@ -28,6 +30,8 @@ struct _IODoor {
   GSource     *pause;
   int          spare_fd;     /* given up to accept and refuse at the limit */
   GList       *visitors;
+  GHashTable  *logged;       /* of pid to gint64 *, when it was last logged */
+  guint        violations;
   pid_t        pid;
 };
 
@@ -89,8 +93,8 @@ visitor_packet_cb (IOChannel            *channel,
 
   if (header->kind != IO_PACKET_CALL || header->opcode != IO_OPCODE_HELLO || body == NULL)
     {
-      _io_service_note_violation (visitor->service, visitor->credentials.pid, NULL,
-                                  "The first message is not a hello");
+      _io_door_note_violation (visitor->door, visitor->credentials.pid, NULL,
+                               "The first message is not a hello");
       turn_away (visitor, IO_STREAM_ERROR_IPC_ERROR, "The first message is not a hello");
       return;
     }
@@ -111,8 +115,8 @@ visitor_ended_cb (IOChannel    *channel,
 
   if (error != NULL)
     {
-      _io_service_note_violation (visitor->service, visitor->credentials.pid, NULL,
-                                  error->message);
+      _io_door_note_violation (visitor->door, visitor->credentials.pid, NULL,
+                               error->message);
       turn_away (visitor, error->code, error->message);
       return;
     }
@@ -407,7 +411,54 @@ _io_door_free (IODoor *self)
 {
   _io_door_stop (self);
   _io_door_release (self);
+  g_clear_pointer (&self->logged, g_hash_table_unref);
   g_free (self);
+}
+
+static gboolean
+is_old_cb (gpointer key,
+           gpointer value,
+           gpointer user_data)
+{
+  return *(gint64 *) user_data - *(gint64 *) value >= LOG_INTERVAL;
+}
+
+static gboolean
+may_log (IODoor *self,
+         int     pid)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  if (self->logged == NULL)
+    self->logged = g_hash_table_new_full (NULL, NULL, NULL, g_free);
+  g_hash_table_foreach_remove (self->logged, is_old_cb, &now);
+  if (g_hash_table_size (self->logged) >= LOG_PEERS ||
+      g_hash_table_contains (self->logged, GINT_TO_POINTER (pid)))
+    return FALSE;
+
+  g_hash_table_insert (self->logged, GINT_TO_POINTER (pid), g_memdup2 (&now, sizeof now));
+  return TRUE;
+}
+
+void
+_io_door_note_violation (IODoor     *self,
+                         int         pid,
+                         const char *client_name,
+                         const char *text)
+{
+  const char *name = io_service_get_name (self->service);
+
+  self->violations++;
+  if (may_log (self, pid))
+    g_message ("Service “%s” disconnects process %d (%s): %s",
+               name != NULL ? name : "", pid,
+               client_name != NULL ? client_name : "unknown", text);
+}
+
+guint
+_io_door_get_violations (IODoor *self)
+{
+  return self->violations;
 }
 
 guint

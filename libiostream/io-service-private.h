@@ -19,6 +19,13 @@ gboolean      _io_service_in_own_process (IOService *self);
 
 /* The rest is for the service layer alone. */
 
+/* NOT_OPEN in a forked child, NOT_READY after the end; @operation is for the
+ * message. */
+gboolean      _io_service_check_usable   (IOService           *self,
+                                          const char          *operation,
+                                          GError             **error);
+void          _io_service_add_client     (IOService           *self,
+                                          IOUserClient        *client);
 /* Somebody said hello, with call @serial and @body: makes a user client of it
  * or sends it away. */
 void          _io_service_admit          (IOService           *self,

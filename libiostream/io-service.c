@@ -4,9 +4,9 @@
 
 #include "io-service.h"
 
+#include "io-attributes-private.h"
 #include "io-door-private.h"
 #include "io-names-private.h"
-#include "io-packet-private.h"
 #include "io-service-private.h"
 #include "io-user-client-private.h"
 #include "io-work-loop.h"
@@ -82,22 +82,16 @@
  * Since: 1.0
  */
 
-#define LOG_INTERVAL (60 * G_USEC_PER_SEC)
-#define LOG_PEERS    64
-
 typedef struct {
   char         *name;
   IOWorkLoop   *work_loop;
   GMainContext *context;
   pid_t         pid;
-  GMutex        mutex;
-  GHashTable   *attributes;   /* of char * to GVariant, under the mutex */
+  IOAttributes *attributes;
   IODoor       *door;
   GList        *clients;      /* of IOUserClient, with references */
   IOUserClient *owner;        /* who has it open, as far as the default
                                  handle_open goes; with a reference */
-  GHashTable   *logged;       /* of pid to gint64 *, when it was last logged */
-  guint         violations;
   guint         registered : 1;
   guint         inactive : 1;
 } IOServicePrivate;
@@ -132,10 +126,10 @@ get_private (IOService *self)
   return io_service_get_instance_private (self);
 }
 
-static gboolean
-check_usable (IOService   *self,
-              const char  *operation,
-              GError     **error)
+gboolean
+_io_service_check_usable (IOService   *self,
+                          const char  *operation,
+                          GError     **error)
 {
   IOServicePrivate *priv = get_private (self);
 
@@ -194,117 +188,6 @@ run_job (Job *job)
   return result;
 }
 
-static IOUserClient *
-make_client (IOService  *self,
-             GVariant   *options,
-             GError    **error)
-{
-  IOServiceClass *klass = IO_SERVICE_GET_CLASS (self);
-  g_autoptr (GError) local_error = NULL;
-  IOUserClient *client = klass->new_user_client (self, options, &local_error);
-
-  if (client != NULL)
-    return client;
-
-  if (local_error == NULL)
-    g_set_error (&local_error, IO_STREAM_ERROR, IO_STREAM_ERROR_FAILED,
-                 "%s makes no user client", G_OBJECT_TYPE_NAME (self));
-  g_propagate_error (error, g_steal_pointer (&local_error));
-  return NULL;
-}
-
-static GBytes *
-build_welcome (IOService *self,
-               guint32    serial)
-{
-  const char *name = get_private (self)->name != NULL ? get_private (self)->name : "";
-  const char *type = G_OBJECT_TYPE_NAME (self);
-  g_autoptr (GError) error = NULL;
-  GBytes *packet;
-
-  packet = _io_packet_build (IO_PACKET_REPLY, IO_OPCODE_HELLO, serial, 0,
-                             g_variant_new ("(uss@a{sv})", IO_PROTOCOL_VERSION, name, type,
-                                            _io_service_build_attributes (self)),
-                             &error);
-  if (packet != NULL)
-    return packet;
-
-  /* Too many attributes: to ask for them fails, to connect does not. */
-  return _io_packet_build (IO_PACKET_REPLY, IO_OPCODE_HELLO, serial, 0,
-                           g_variant_new_parsed ("(%u, %s, %s, @a{sv} {})",
-                                                 IO_PROTOCOL_VERSION, name, type), NULL);
-}
-
-static void
-send_away (IOChannel    *channel,
-           guint32       serial,
-           const GError *reason)
-{
-  _io_channel_close (channel, _io_packet_build_error (IO_OPCODE_HELLO, serial, reason));
-}
-
-/* Asks whoever decides, with the client in place so that it can be ended. */
-static void
-decide (IOService    *self,
-        IOUserClient *client,
-        guint32       serial)
-{
-  IOServicePrivate *priv = get_private (self);
-  g_autoptr (GError) error = NULL;
-  gboolean allowed = FALSE;
-
-  g_signal_emit (self, signals[SIGNAL_AUTHORIZE], 0, client, &allowed);
-  if (!io_user_client_is_connected (client))
-    return;
-
-  if (allowed)
-    {
-      _io_user_client_welcome (client, build_welcome (self, serial));
-      return;
-    }
-
-  g_set_error (&error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED,
-               "Cannot connect to service “%s”: user %u is not let in",
-               priv->name != NULL ? priv->name : "", io_user_client_get_uid (client));
-  _io_user_client_dismiss (client, _io_packet_build_error (IO_OPCODE_HELLO, serial, error));
-}
-
-void
-_io_service_admit (IOService          *self,
-                   IOChannel          *channel,
-                   const struct ucred *credentials,
-                   guint32             serial,
-                   GVariant           *body)
-{
-  IOServicePrivate *priv = get_private (self);
-  g_autoptr (IOUserClient) client = NULL;
-  g_autoptr (GVariant) options = NULL;
-  g_autoptr (GError) error = NULL;
-  const char *client_name;
-  guint version;
-
-  g_variant_get (body, "(u&s@a{sv})", &version, &client_name, &options);
-  if (version != IO_PROTOCOL_VERSION)
-    g_set_error (&error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED,
-                 "Cannot speak version %u of the protocol, only %u", version, IO_PROTOCOL_VERSION);
-  else
-    client = make_client (self, options, &error);
-
-  /* The virtual method may have ended it all. */
-  if (client != NULL && check_usable (self, "connect to", &error) &&
-      !_io_user_client_attach (client, self, channel, credentials, client_name))
-    g_set_error (&error, IO_STREAM_ERROR, IO_STREAM_ERROR_FAILED,
-                 "%s gives a user client that is in use", G_OBJECT_TYPE_NAME (self));
-  if (error != NULL)
-    {
-      send_away (channel, serial, error);
-      return;
-    }
-
-  priv->clients = g_list_append (priv->clients, g_object_ref (client));
-  decide (self, client, serial);
-}
-
 /* Closes for @client and tells so. */
 static void
 close_for (IOService    *self,
@@ -335,43 +218,13 @@ _io_service_forget_client (IOService    *self,
     g_object_unref (client);
 }
 
-GVariant *
-_io_service_build_attributes (IOService *self)
-{
-  g_autoptr (GVariant) attributes = io_service_copy_attributes (self);
-  GVariantDict dict;
-
-  g_variant_dict_init (&dict, attributes);
-  g_variant_dict_insert (&dict, "pid", "u", (guint) getpid ());
-  g_variant_dict_insert (&dict, "uid", "u", (guint) geteuid ());
-
-  return g_variant_dict_end (&dict);
-}
-
-static gboolean
-is_old_cb (gpointer key,
-           gpointer value,
-           gpointer user_data)
-{
-  return *(gint64 *) user_data - *(gint64 *) value >= LOG_INTERVAL;
-}
-
-static gboolean
-may_log (IOService *self,
-         int        pid)
+void
+_io_service_add_client (IOService    *self,
+                        IOUserClient *client)
 {
   IOServicePrivate *priv = get_private (self);
-  gint64 now = g_get_monotonic_time ();
 
-  if (priv->logged == NULL)
-    priv->logged = g_hash_table_new_full (NULL, NULL, NULL, g_free);
-  g_hash_table_foreach_remove (priv->logged, is_old_cb, &now);
-  if (g_hash_table_size (priv->logged) >= LOG_PEERS ||
-      g_hash_table_contains (priv->logged, GINT_TO_POINTER (pid)))
-    return FALSE;
-
-  g_hash_table_insert (priv->logged, GINT_TO_POINTER (pid), g_memdup2 (&now, sizeof now));
-  return TRUE;
+  priv->clients = g_list_append (priv->clients, g_object_ref (client));
 }
 
 void
@@ -380,19 +233,13 @@ _io_service_note_violation (IOService  *self,
                             const char *client_name,
                             const char *text)
 {
-  IOServicePrivate *priv = get_private (self);
-
-  priv->violations++;
-  if (may_log (self, pid))
-    g_message ("Service “%s” disconnects process %d (%s): %s",
-               priv->name != NULL ? priv->name : "", pid,
-               client_name != NULL ? client_name : "unknown", text);
+  _io_door_note_violation (get_private (self)->door, pid, client_name, text);
 }
 
 guint
 _io_service_get_violations (IOService *self)
 {
-  return get_private (self)->violations;
+  return _io_door_get_violations (get_private (self)->door);
 }
 
 guint
@@ -574,9 +421,7 @@ io_service_finalize (GObject *object)
   _io_door_free (priv->door);
   g_clear_object (&priv->owner);
   g_clear_object (&priv->work_loop);
-  g_clear_pointer (&priv->logged, g_hash_table_unref);
-  g_hash_table_unref (priv->attributes);
-  g_mutex_clear (&priv->mutex);
+  _io_attributes_free (priv->attributes);
   g_main_context_unref (priv->context);
   g_free (priv->name);
 
@@ -643,7 +488,7 @@ new_client_signal (const char *name,
 }
 
 static void
-install_signals (void)
+install_signals_of_clients (void)
 {
   /**
    * IOService::authorize:
@@ -699,6 +544,11 @@ install_signals (void)
    */
   signals[SIGNAL_CLIENT_DIED] =
     new_client_signal ("client-died", G_STRUCT_OFFSET (IOServiceClass, client_died));
+}
+
+static void
+install_signal_terminated (void)
+{
   /**
    * IOService::terminated:
    * @self: a service
@@ -731,7 +581,8 @@ io_service_class_init (IOServiceClass *klass)
   klass->authorize = io_service_real_authorize;
 
   install_properties (object_class);
-  install_signals ();
+  install_signals_of_clients ();
+  install_signal_terminated ();
 }
 
 static void
@@ -740,9 +591,7 @@ io_service_init (IOService *self)
   IOServicePrivate *priv = get_private (self);
 
   priv->pid = getpid ();
-  g_mutex_init (&priv->mutex);
-  priv->attributes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
-                                            (GDestroyNotify) g_variant_unref);
+  priv->attributes = _io_attributes_new ();
   priv->door = _io_door_new (self);
 }
 
@@ -821,22 +670,10 @@ io_service_set_attribute (IOService  *self,
                           const char *key,
                           GVariant   *value)
 {
-  IOServicePrivate *priv;
-  g_autoptr (GVariant) old = NULL;
-  g_autofree char *old_key = NULL;
-
   g_return_if_fail (IO_IS_SERVICE (self));
   g_return_if_fail (key != NULL && g_utf8_validate (key, -1, NULL));
 
-  priv = get_private (self);
-  if (value != NULL)
-    g_variant_ref_sink (value);
-
-  g_mutex_lock (&priv->mutex);
-  g_hash_table_steal_extended (priv->attributes, key, (gpointer *) &old_key, (gpointer *) &old);
-  if (value != NULL)
-    g_hash_table_insert (priv->attributes, g_strdup (key), value);
-  g_mutex_unlock (&priv->mutex);
+  _io_attributes_set (get_private (self)->attributes, key, value);
 }
 
 /**
@@ -853,18 +690,10 @@ GVariant *
 io_service_get_attribute (IOService  *self,
                           const char *key)
 {
-  IOServicePrivate *priv;
-  g_autoptr (GMutexLocker) locker = NULL;
-  GVariant *value;
-
   g_return_val_if_fail (IO_IS_SERVICE (self), NULL);
   g_return_val_if_fail (key != NULL, NULL);
 
-  priv = get_private (self);
-  locker = g_mutex_locker_new (&priv->mutex);
-  value = g_hash_table_lookup (priv->attributes, key);
-
-  return value != NULL ? g_variant_ref (value) : NULL;
+  return _io_attributes_get (get_private (self)->attributes, key);
 }
 
 /**
@@ -879,23 +708,9 @@ io_service_get_attribute (IOService  *self,
 GVariant *
 io_service_copy_attributes (IOService *self)
 {
-  IOServicePrivate *priv;
-  g_autoptr (GMutexLocker) locker = NULL;
-  GHashTableIter iter;
-  GVariantDict dict;
-  gpointer key;
-  gpointer value;
-
   g_return_val_if_fail (IO_IS_SERVICE (self), NULL);
 
-  priv = get_private (self);
-  locker = g_mutex_locker_new (&priv->mutex);
-  g_variant_dict_init (&dict, NULL);
-  g_hash_table_iter_init (&iter, priv->attributes);
-  while (g_hash_table_iter_next (&iter, &key, &value))
-    g_variant_dict_insert_value (&dict, key, value);
-
-  return g_variant_ref_sink (g_variant_dict_end (&dict));
+  return _io_attributes_copy (get_private (self)->attributes);
 }
 
 /**
@@ -933,7 +748,7 @@ io_service_open (IOService     *self,
   g_return_val_if_fail (IO_IS_USER_CLIENT (client), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  if (!check_usable (self, "open", error))
+  if (!_io_service_check_usable (self, "open", error))
     return FALSE;
 
   kept = g_object_ref (self);
@@ -951,7 +766,7 @@ io_service_open (IOService     *self,
   if (_io_user_client_is_gone (client))
     g_set_error (&local_error, IO_STREAM_ERROR, IO_STREAM_ERROR_OFFLINE,
                  "Cannot open for process %d: it is gone", io_user_client_get_pid (client));
-  if (local_error != NULL || !check_usable (self, "open", &local_error))
+  if (local_error != NULL || !_io_service_check_usable (self, "open", &local_error))
     {
       IO_SERVICE_GET_CLASS (self)->handle_close (self, client, 0);
       g_propagate_error (error, g_steal_pointer (&local_error));
@@ -1026,7 +841,7 @@ register_func (IOService  *self,
 {
   IOServicePrivate *priv = get_private (self);
 
-  if (!check_usable (self, "register", error))
+  if (!_io_service_check_usable (self, "register", error))
     return FALSE;
   if (priv->registered)
     return TRUE;
@@ -1110,7 +925,7 @@ add_socket_func (IOService  *self,
                  gpointer    data,
                  GError    **error)
 {
-  return check_usable (self, "add a socket to", error) &&
+  return _io_service_check_usable (self, "add a socket to", error) &&
          _io_door_add_socket (get_private (self)->door, data, error);
 }
 

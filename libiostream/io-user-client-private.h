@@ -54,6 +54,19 @@ void     _io_user_client_welcome        (IOUserClient          *self,
 /* Ends the connection with @last_words (taken over) of the caller. */
 void     _io_user_client_dismiss        (IOUserClient          *self,
                                          GBytes                *last_words);
+/* What a user client does that has no call func of its own. */
+GVariant *_io_user_client_default_call  (IOUserClient          *self,
+                                         IOOpcode               opcode,
+                                         GVariant              *args,
+                                         GUnixFDList          **fds,
+                                         GError               **error);
+/* Does a call, with @func for what not every user client has. @body is NULL if
+ * it could not be read. Returns the reply, whatever happens. */
+GBytes  *_io_user_client_answer         (IOUserClient          *self,
+                                         IOUserClientCallFunc   func,
+                                         const IOPacketHeader  *header,
+                                         GVariant              *body,
+                                         GUnixFDList          **fds);
 /* It stood for a connection, and that is over. */
 gboolean _io_user_client_is_gone        (IOUserClient          *self);
 

@@ -4,12 +4,10 @@
 
 #include "io-user-client.h"
 
-#include "io-memory-backing-private.h"
 #include "io-packet-private.h"
 #include "io-service-private.h"
 #include "io-user-client-private.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 /**
@@ -127,154 +125,6 @@ end_connection (IOUserClient *self,
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_CONNECTED]);
 }
 
-static GVariant *
-answer_open (IOUserClient  *self,
-             GVariant      *args,
-             GError       **error)
-{
-  guint options;
-
-  g_variant_get_child (args, 0, "u", &options);
-  if (!io_service_open (get_private (self)->service, self, options, error))
-    return NULL;
-
-  return g_variant_new_parsed ("(@a{sv} {},)");
-}
-
-/* What a user client without a kind of its own does. */
-static GVariant *
-default_call (IOUserClient  *self,
-              IOOpcode       opcode,
-              GVariant      *args,
-              GUnixFDList  **fds,
-              GError       **error)
-{
-  IOUserClientPrivate *priv = get_private (self);
-
-  switch (opcode)
-    {
-    case IO_OPCODE_OPEN:
-      return answer_open (self, args, error);
-    case IO_OPCODE_READY:
-      if (io_service_is_open (priv->service, self))
-        return g_variant_new ("()");
-      g_set_error_literal (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN,
-                           "Cannot be ready: the service is not open");
-      return NULL;
-    case IO_OPCODE_CLOSE:
-      io_service_close (priv->service, self, 0);
-      return g_variant_new ("()");
-    default:
-      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED,
-                   "Cannot do call %u: %s does not have it", opcode, G_OBJECT_TYPE_NAME (self));
-      return NULL;
-    }
-}
-
-/* Whether the kernel lets a client write what it gets. */
-static gboolean
-is_writable_by_others (IOMemoryBacking *backing)
-{
-  int fd = _io_memory_backing_peek_fd (backing);
-  int seals = fcntl (fd, F_GET_SEALS);
-
-  if (seals >= 0)
-    return (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) == 0;
-
-  return (fcntl (fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
-}
-
-static GVariant *
-answer_get_memory (IOUserClient  *self,
-                   GVariant      *args,
-                   GUnixFDList  **fds,
-                   GError       **error)
-{
-  g_autoptr (IOMemoryDescriptor) memory = NULL;
-  g_autoptr (GUnixFDList) list = g_unix_fd_list_new ();
-  IOMemoryMapFlags flags = IO_MEMORY_MAP_NONE;
-  IOMemoryBacking *backing;
-  gboolean writable;
-  guint type;
-
-  g_variant_get (args, "(u)", &type);
-  memory = io_user_client_get_memory (self, type, &flags, error);
-  if (memory == NULL)
-    return NULL;
-
-  backing = _io_memory_descriptor_peek_backing (memory);
-  writable = is_writable_by_others (backing);
-  if (writable && get_private (self)->read_only)
-    {
-      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED,
-                   "Cannot give memory 0x%x: it is writable, and the client may only read", type);
-      return NULL;
-    }
-  if (g_unix_fd_list_append (list, _io_memory_backing_peek_fd (backing), error) < 0)
-    return NULL;
-
-  *fds = g_steal_pointer (&list);
-  return g_variant_new ("(uutttb)", _io_memory_backing_get_id (backing), (guint) flags,
-                        io_memory_descriptor_get_offset (memory),
-                        (guint64) io_memory_descriptor_get_length (memory),
-                        (guint64) _io_memory_backing_get_size (backing), writable);
-}
-
-static GVariant *
-answer (IOUserClient          *self,
-        const IOPacketHeader  *header,
-        GVariant              *body,
-        GUnixFDList          **fds,
-        GError               **error)
-{
-  IOUserClientPrivate *priv = get_private (self);
-
-  if (body == NULL)
-    {
-      gboolean known = _io_packet_get_body_type (header->kind, header->opcode) != NULL;
-
-      g_set_error (error, IO_STREAM_ERROR,
-                   known ? IO_STREAM_ERROR_BAD_ARGUMENT : IO_STREAM_ERROR_UNSUPPORTED,
-                   known ? "Cannot read the arguments of call %u" : "There is no call %u",
-                   header->opcode);
-      return NULL;
-    }
-
-  switch ((int) header->opcode)
-    {
-    case IO_OPCODE_HELLO:
-      g_set_error_literal (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_MESSAGE,
-                           "Cannot say hello twice");
-      return NULL;
-    case IO_OPCODE_GET_ATTRIBUTES:
-      return g_variant_new ("(@a{sv})", _io_service_build_attributes (priv->service));
-    case IO_OPCODE_GET_MEMORY:
-      return answer_get_memory (self, body, fds, error);
-    default:
-      return priv->call_func (self, header->opcode, body, fds, error);
-    }
-}
-
-static GBytes *
-build_reply (IOUserClient          *self,
-             const IOPacketHeader  *header,
-             GVariant              *result,
-             GError               **error)
-{
-  const GVariantType *type = _io_packet_get_body_type (IO_PACKET_REPLY, header->opcode);
-
-  if (!g_variant_is_of_type (result, type))
-    {
-      g_critical ("%s answers call %u with %s", G_OBJECT_TYPE_NAME (self), header->opcode,
-                  g_variant_get_type_string (result));
-      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_INTERNAL_ERROR,
-                   "Cannot answer call %u", header->opcode);
-      return NULL;
-    }
-
-  return _io_packet_build (IO_PACKET_REPLY, header->opcode, header->serial, 0, result, error);
-}
-
 static void
 packet_cb (IOChannel            *channel,
            const IOPacketHeader *header,
@@ -282,10 +132,8 @@ packet_cb (IOChannel            *channel,
            gpointer              user_data)
 {
   g_autoptr (IOUserClient) self = g_object_ref (user_data);
-  g_autoptr (GVariant) result = NULL;
   g_autoptr (GUnixFDList) fds = NULL;
-  g_autoptr (GError) error = NULL;
-  GBytes *reply = NULL;
+  GBytes *reply;
 
   if (header->kind != IO_PACKET_CALL)
     {
@@ -293,21 +141,7 @@ packet_cb (IOChannel            *channel,
       return;
     }
 
-  result = answer (self, header, body, &fds, &error);
-  if (result != NULL)
-    {
-      g_variant_take_ref (result);
-      reply = build_reply (self, header, result, &error);
-    }
-  if (reply == NULL)
-    {
-      g_clear_object (&fds);
-      if (error == NULL)
-        g_set_error (&error, IO_STREAM_ERROR, IO_STREAM_ERROR_FAILED,
-                     "%s failed in call %u", G_OBJECT_TYPE_NAME (self), header->opcode);
-      reply = _io_packet_build_error (header->opcode, header->serial, error);
-    }
-
+  reply = _io_user_client_answer (self, get_private (self)->call_func, header, body, &fds);
   /* Does nothing if the connection went meanwhile. */
   _io_channel_send (channel, reply, fds);
 }
@@ -464,7 +298,7 @@ io_user_client_init (IOUserClient *self)
 {
   IOUserClientPrivate *priv = get_private (self);
 
-  priv->call_func = default_call;
+  priv->call_func = _io_user_client_default_call;
   priv->max_buffers = IO_STREAM_MAX_BUFFERS;
   priv->max_bytes = G_MAXUINT64;
   priv->owner_pid = getpid ();

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* The attributes of a service. Any thread. */
+typedef struct _IOAttributes IOAttributes;
+
+IOAttributes *_io_attributes_new  (void);
+void          _io_attributes_free (IOAttributes *self);
+/* Takes a floating @value; %NULL removes. */
+void          _io_attributes_set  (IOAttributes *self,
+                                   const char   *key,
+                                   GVariant     *value);
+GVariant     *_io_attributes_get  (IOAttributes *self,
+                                   const char   *key);
+/* A full reference to an a{sv}. */
+GVariant     *_io_attributes_copy (IOAttributes *self);
+
+G_END_DECLS

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "io-attributes-private.h"
+
+struct _IOAttributes {
+  GMutex      mutex;
+  GHashTable *values;   /* of char * to GVariant, under the mutex */
+};
+
+IOAttributes *
+_io_attributes_new (void)
+{
+  IOAttributes *self = g_new0 (IOAttributes, 1);
+
+  g_mutex_init (&self->mutex);
+  self->values = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                        (GDestroyNotify) g_variant_unref);
+
+  return self;
+}
+
+void
+_io_attributes_free (IOAttributes *self)
+{
+  g_hash_table_unref (self->values);
+  g_mutex_clear (&self->mutex);
+  g_free (self);
+}
+
+void
+_io_attributes_set (IOAttributes *self,
+                    const char   *key,
+                    GVariant     *value)
+{
+  g_autoptr (GVariant) old = NULL;
+  g_autofree char *old_key = NULL;
+
+  if (value != NULL)
+    g_variant_ref_sink (value);
+
+  /* What was there goes after the lock is gone. */
+  g_mutex_lock (&self->mutex);
+  g_hash_table_steal_extended (self->values, key, (gpointer *) &old_key, (gpointer *) &old);
+  if (value != NULL)
+    g_hash_table_insert (self->values, g_strdup (key), value);
+  g_mutex_unlock (&self->mutex);
+}
+
+GVariant *
+_io_attributes_get (IOAttributes *self,
+                    const char   *key)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
+  GVariant *value = g_hash_table_lookup (self->values, key);
+
+  return value != NULL ? g_variant_ref (value) : NULL;
+}
+
+GVariant *
+_io_attributes_copy (IOAttributes *self)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
+  GHashTableIter iter;
+  GVariantDict dict;
+  gpointer key;
+  gpointer value;
+
+  g_variant_dict_init (&dict, NULL);
+  g_hash_table_iter_init (&iter, self->values);
+  while (g_hash_table_iter_next (&iter, &key, &value))
+    g_variant_dict_insert_value (&dict, key, value);
+
+  return g_variant_ref_sink (g_variant_dict_end (&dict));
+}
