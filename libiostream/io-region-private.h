@@ -22,6 +22,7 @@ typedef struct {
 
 /* The least number of entries a ring for @queue_length buffers has. */
 guint32  _io_region_entry_count (guint32     queue_length);
+gsize    _io_region_get_size    (guint32     entry_count);
 /* The owner makes both regions. Its own one is sealed at once; the client's is
  * mapped read-only here, and sealed when the client has mapped it. */
 gboolean _io_region_create      (IORegion   *self,

@@ -17,8 +17,8 @@ _io_region_entry_count (guint32 queue_length)
   return count;
 }
 
-static gsize
-region_size (guint32 entry_count)
+gsize
+_io_region_get_size (guint32 entry_count)
 {
   return IO_ABI_ENTRIES + ((gsize) entry_count << IO_ABI_ENTRY_SHIFT);
 }
@@ -39,7 +39,7 @@ write_header (IOAbiRegion *page,
   atomic_store_explicit (&page->side, side, memory_order_relaxed);
   atomic_store_explicit (&page->entry_shift, IO_ABI_ENTRY_SHIFT, memory_order_relaxed);
   atomic_store_explicit (&page->entry_count, entry_count, memory_order_relaxed);
-  atomic_store_explicit (&page->region_bytes, (guint32) region_size (entry_count), memory_order_relaxed);
+  atomic_store_explicit (&page->region_bytes, (guint32) _io_region_get_size (entry_count), memory_order_relaxed);
   atomic_store_explicit (&page->start_index, start_index, memory_order_relaxed);
   atomic_store_explicit (&page->claim, start_index, memory_order_relaxed);
   atomic_store_explicit (&page->produced, start_index, memory_order_relaxed);
@@ -57,7 +57,7 @@ _io_region_create (IORegion   *self,
   g_autoptr (IOMemoryBacking) backing = NULL;
   guint8 *base = NULL;
 
-  backing = _io_memory_backing_new (side_name (side), region_size (entry_count),
+  backing = _io_memory_backing_new (side_name (side), _io_region_get_size (entry_count),
                                     side == IO_ABI_SIDE_OWNER ? IO_STREAM_PEER_ACCESS_READ
                                                               : IO_STREAM_PEER_ACCESS_READ_WRITE,
                                     error);
@@ -105,7 +105,7 @@ check_header (const IOAbiRegion  *page,
 
   if (magic == IO_ABI_MAGIC && abi == IO_ABI_VERSION && its_side == (guint) side &&
       shift == IO_ABI_ENTRY_SHIFT && count == entry_count &&
-      bytes == region_size (entry_count))
+      bytes == _io_region_get_size (entry_count))
     return TRUE;
 
   g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_IPC_ERROR,
@@ -114,7 +114,7 @@ check_header (const IOAbiRegion  *page,
                side == IO_ABI_SIDE_OWNER ? "owner's" : "client's",
                magic, abi, its_side, shift, count, bytes,
                IO_ABI_MAGIC, IO_ABI_VERSION, (guint) side, IO_ABI_ENTRY_SHIFT,
-               entry_count, region_size (entry_count));
+               entry_count, _io_region_get_size (entry_count));
   return FALSE;
 }
 
@@ -127,7 +127,7 @@ _io_region_attach (IORegion   *self,
 {
   g_autoptr (IOMemoryBacking) backing = NULL;
   gboolean read_only = side == IO_ABI_SIDE_OWNER;
-  gsize size = region_size (entry_count);
+  gsize size = _io_region_get_size (entry_count);
   guint8 *base = NULL;
 
   backing = _io_memory_backing_new_take_fd (fd, size, size + 0x100000, read_only, FALSE, error);

@@ -17,6 +17,20 @@ link_of (IOStreamPrivate *priv,
   return priv->link != NULL && priv->link->client == client ? priv->link : NULL;
 }
 
+/* What is made for this client alone: its two regions, and the buffers if it
+ * can write them. */
+static guint64
+get_cost (IOStreamPrivate *priv)
+{
+  guint length = priv->queue_length > 0 ? priv->queue_length : priv->buffers->len;
+  guint64 cost = 2 * _io_region_get_size (_io_region_entry_count (length));
+
+  if (priv->pool != NULL && priv->peer_access == IO_STREAM_PEER_ACCESS_READ_WRITE)
+    cost += _io_memory_backing_get_size (priv->pool);
+
+  return cost;
+}
+
 static gboolean
 check_limits (IOStream      *self,
               IOUserClient  *client,
@@ -24,20 +38,21 @@ check_limits (IOStream      *self,
               GError       **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
-  gsize size = priv->pool != NULL ? _io_memory_backing_get_size (priv->pool) : 0;
-  guint64 max_bytes = _io_user_client_get_max_bytes (client);
+  const char *name = io_service_get_name (IO_SERVICE (self));
+  const char *client_name = io_user_client_get_client_name (client);
+  guint64 cost = get_cost (priv), max_bytes = _io_user_client_get_max_bytes (client);
 
   if ((options & IO_STREAM_OPEN_SHARED) != 0)
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED,
-                 "Stream “%s” cannot be opened shared", io_service_get_name (IO_SERVICE (self)));
+                 "Stream “%s” cannot be opened shared", name);
   else if (io_user_client_get_read_only (client) && priv->peer_access == IO_STREAM_PEER_ACCESS_READ_WRITE)
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED,
                  "Client “%s” may only read, and the buffers of stream “%s” are written by clients",
-                 io_user_client_get_client_name (client), io_service_get_name (IO_SERVICE (self)));
-  else if (max_bytes > 0 && size > max_bytes)
+                 client_name, name);
+  else if (cost > max_bytes)
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
-                 "The buffers of stream “%s” are %" G_GSIZE_FORMAT " bytes; client “%s” may have %" G_GUINT64_FORMAT,
-                 io_service_get_name (IO_SERVICE (self)), size, io_user_client_get_client_name (client), max_bytes);
+                 "To open stream “%s” takes %" G_GUINT64_FORMAT " bytes; client “%s” may have %" G_GUINT64_FORMAT,
+                 name, cost, client_name, max_bytes);
   else
     return TRUE;
 
@@ -63,8 +78,7 @@ _io_stream_make_link (IOStream      *self,
                               &_io_stream_port_funcs, error);
   if (link == NULL)
     return FALSE;
-  if (max_buffers > 0)
-    link->limit = MIN (link->limit, max_buffers);
+  link->limit = MIN (link->limit, max_buffers);
 
   g_mutex_lock (&priv->lock);
   _io_loan_book_drop_arrivals (&priv->book);
