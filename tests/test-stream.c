@@ -79,6 +79,25 @@ test_no_space (StreamPair    *pair,
   stream_util_send (pair->stream, 2);
 }
 
+/* What is handed out to look at a queue is that queue, and cannot be written. */
+static void
+test_queue_memory (StreamPair    *pair,
+                   gconstpointer  data)
+{
+  g_autoptr (IOMemoryDescriptor) output = io_stream_get_output_queue_memory_descriptor (pair->stream);
+  g_autoptr (IOMemoryDescriptor) input = io_stream_get_input_queue_memory_descriptor (pair->stream);
+  guint32 magic[2] = { 0, };
+
+  g_assert_cmpuint (io_memory_descriptor_get_length (output), ==, 0x1000 + 4 * 32);
+  g_assert_false (io_memory_descriptor_is_writable (output));
+  g_assert_false (io_memory_descriptor_is_writable (input));
+  g_assert_cmpuint (io_memory_descriptor_read_bytes (output, 0, &magic[0], 4), ==, 4);
+  g_assert_cmpuint (io_memory_descriptor_read_bytes (input, 0, &magic[1], 4), ==, 4);
+  g_assert_cmphex (magic[0], ==, 0x72745349);
+  g_assert_cmphex (magic[1], ==, 0x72745349);
+  g_assert_cmpuint (io_memory_descriptor_write_bytes (input, 0, &magic, 4), ==, 0);
+}
+
 /* The owner lends empty buffers; they come back filled, in order. */
 static void
 test_input (StreamPair    *pair,
@@ -130,6 +149,7 @@ main (int   argc,
 
   g_test_add ("/stream/output", StreamPair, NULL, set_up_output, test_output, tear_down);
   g_test_add ("/stream/no-space", StreamPair, NULL, set_up_output, test_no_space, tear_down);
+  g_test_add ("/stream/queue-memory", StreamPair, NULL, set_up_output, test_queue_memory, tear_down);
   g_test_add ("/stream/input", StreamPair, NULL, set_up_input, test_input, tear_down);
 
   status = g_test_run ();
