@@ -136,18 +136,36 @@ bench_pin (BenchSide side)
     bench_fail ("Cannot move to processor %d: %s", cpus[side], strerror (errno));
 }
 
+/* Only what is safe in a handler; bench_join() still gets the status. */
+static void
+child_cb (int signal)
+{
+  static const char text[] = "The other process failed\n";
+  siginfo_t info = { 0 };
+
+  if (waitid (P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0 ||
+      (info.si_code == CLD_EXITED && info.si_status == 0))
+    return;
+
+  (void) !write (STDERR_FILENO, text, sizeof text - 1);
+  _exit (1);
+}
+
 pid_t
 bench_fork (void (*child) (void *data),
             void  *data)
 {
   pid_t parent = getpid ();
-  pid_t pid = fork ();
+  pid_t pid;
 
+  signal (SIGCHLD, child_cb);
+  pid = fork ();
   if (pid < 0)
     bench_fail ("fork: %s", strerror (errno));
 
   if (pid == 0)
     {
+      signal (SIGCHLD, SIG_DFL);
       prctl (PR_SET_PDEATHSIG, SIGKILL);
       if (getppid () != parent)
         _exit (1);
@@ -204,15 +222,33 @@ bench_spin (uint64_t ns)
     bench_relax ();
 }
 
-void
-bench_sample (BenchShared *shared,
-              uint64_t     sent)
+static void
+take_sample (BenchShared *shared,
+             uint64_t     sent,
+             uint64_t     received)
 {
-  int64_t ns = (int64_t) (bench_now () - sent);
+  int64_t ns = (int64_t) (received - sent);
 
   /* The clocks of two processors may differ by the time of a cache line. */
   ns = ns < 0 ? 0 : ns > UINT32_MAX ? UINT32_MAX : ns;
   shared->samples[shared->n_samples++] = (uint32_t) ns;
+}
+
+void
+bench_sample (BenchShared *shared,
+              uint64_t     sent)
+{
+  take_sample (shared, sent, bench_now ());
+}
+
+void
+bench_sample_times (BenchShared    *shared,
+                    const uint64_t *sent,
+                    const uint64_t *received,
+                    uint64_t        count)
+{
+  for (uint64_t i = 0; i < count; i++)
+    take_sample (shared, sent[i], received[i]);
 }
 
 void

@@ -54,7 +54,8 @@ void         bench_init      (BenchOptions     *options,
 void        *bench_share     (size_t            size);
 BenchShared *bench_shared    (uint64_t          max_samples);
 
-/* Forks: runs @child in a process of its own that dies with this one. */
+/* Forks: runs @child in a process of its own that dies with this one. When it
+ * fails, so does this one, whatever it waits for. */
 pid_t        bench_fork      (void            (*child) (void *data),
                               void             *data);
 void         bench_join      (pid_t             child);
@@ -70,6 +71,11 @@ void         bench_spin      (uint64_t          ns);
 /* One way, from @sent until now. */
 void         bench_sample    (BenchShared      *shared,
                               uint64_t          sent);
+/* The same from two times that were taken down, each on its own side. */
+void         bench_sample_times (BenchShared      *shared,
+                                 const uint64_t   *sent,
+                                 const uint64_t   *received,
+                                 uint64_t          count);
 
 void         bench_begin     (const BenchOptions *options);
 void         bench_value     (const char       *key,

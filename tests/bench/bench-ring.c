@@ -7,7 +7,9 @@
  *             the next when that came back
  *   single    entries one way, the reader's progress told now and then
  *   cycle     a buffer of 64 bytes taken from the free ones, written, sent,
- *             received, read, and returned through a second ring */
+ *             received, read, and returned through a second ring
+ *   frames    the same with buffers of a 1080p RGB frame: the sender writes
+ *             every byte, the receiver reads every cache line */
 
 #include "bench-common.h"
 
@@ -16,6 +18,7 @@
 #define SHIFT       6
 #define N_ENTRIES   (1u << SHIFT)
 #define BUFFER_SIZE 64
+#define N_FRAMES    4
 
 typedef struct {
   _Atomic uint32_t tag;
@@ -35,13 +38,15 @@ typedef struct {
   Ring there;
   Ring back;
   _Alignas (BENCH_LINE) _Atomic uint64_t consumed;
-  _Alignas (BENCH_LINE) uint8_t buffers[N_ENTRIES][BUFFER_SIZE];
 } Memory;
 
 typedef struct {
   BenchOptions options;
   BenchShared *shared;
   Memory      *memory;
+  uint8_t     *buffers;
+  size_t       size;        /* of each */
+  uint32_t     n_buffers;
 } Bench;
 
 static uint32_t
@@ -186,18 +191,51 @@ write_entries (Bench *bench)
 /* --- cycle ----------------------------------------------------------------- */
 
 static void
+fill_buffer (Bench    *bench,
+             uint32_t  id,
+             uint64_t  number)
+{
+  uint8_t *data = bench->buffers + id * bench->size;
+  uint64_t words[BUFFER_SIZE / 8];
+
+  if (bench->size != BUFFER_SIZE)
+    {
+      bench_write_all (data, bench->size, number);
+      return;
+    }
+
+  for (size_t i = 0; i < BUFFER_SIZE / 8; i++)
+    words[i] = number;
+  memcpy (data, words, BUFFER_SIZE);
+}
+
+static bool
+check_buffer (Bench    *bench,
+              uint32_t  id,
+              uint64_t  number)
+{
+  const uint8_t *data = bench->buffers + id * bench->size;
+  uint64_t words[BUFFER_SIZE / 8];
+
+  if (bench->size != BUFFER_SIZE)
+    return bench_read_lines (data, bench->size, number);
+
+  memcpy (words, data, BUFFER_SIZE);
+
+  return words[0] == number && words[BUFFER_SIZE / 8 - 1] == number;
+}
+
+static void
 read_buffers (void *data)
 {
   Bench *bench = data;
   uint32_t id, sequence;
-  uint64_t words[BUFFER_SIZE / 8];
 
   bench_meet (bench->shared, BENCH_CHILD, 1);
   for (uint64_t i = 0; i < total (bench); i++)
     {
       take_wait (&bench->memory->there, i, &id, &sequence);
-      memcpy (words, bench->memory->buffers[id], BUFFER_SIZE);
-      bench->shared->n_errors += words[0] != i || words[BUFFER_SIZE / 8 - 1] != i;
+      bench->shared->n_errors += !check_buffer (bench, id, i);
       put (&bench->memory->back, i, id, sequence, 0);
     }
 }
@@ -225,10 +263,9 @@ take_back (Bench *bench,
 static void
 write_buffers (Bench *bench)
 {
-  Book book = { .n_free = N_ENTRIES };
-  uint64_t words[BUFFER_SIZE / 8];
+  Book book = { .n_free = bench->n_buffers };
 
-  for (uint32_t id = 0; id < N_ENTRIES; id++)
+  for (uint32_t id = 0; id < bench->n_buffers; id++)
     book.free[id] = id;
 
   for (uint64_t i = 0; i < total (bench); i++)
@@ -238,13 +275,11 @@ write_buffers (Bench *bench)
       for (take_back (bench, &book); book.n_free == 0; take_back (bench, &book))
         bench_relax ();
       id = book.free[--book.n_free];
-      for (size_t word = 0; word < BUFFER_SIZE / 8; word++)
-        words[word] = i;
-      memcpy (bench->memory->buffers[id], words, BUFFER_SIZE);
+      fill_buffer (bench, id, i);
       put (&bench->memory->there, i, id, (uint32_t) i, 0);
     }
 
-  while (book.n_free < N_ENTRIES)
+  while (book.n_free < bench->n_buffers)
     {
       take_back (bench, &book);
       bench_relax ();
@@ -263,6 +298,7 @@ measure_rate (Bench *bench,
   start = bench_now () - start;
   bench_begin (&bench->options);
   bench_rate (total (bench), start);
+  bench_value ("gb_per_second", (double) total (bench) * (double) bench->size / (double) start);
   bench_end (bench->shared);
 }
 
@@ -271,23 +307,28 @@ main (int    argc,
       char **argv)
 {
   static const BenchMode modes[] = {
-    { "latency", 500000 }, { "single", 20000000 }, { "cycle", 5000000 }, { NULL }
+    { "latency", 300000 }, { "single", 5000000 }, { "cycle", 2000000 },
+    { "frames", 400 }, { NULL }
   };
   Bench bench = { 0 };
-  bool latency, cycle;
+  bool latency, frames, single;
   pid_t child;
 
   bench_init (&bench.options, modes, argc, argv);
   latency = strcmp (bench.options.mode, "latency") == 0;
-  cycle = strcmp (bench.options.mode, "cycle") == 0;
+  frames = strcmp (bench.options.mode, "frames") == 0;
+  single = strcmp (bench.options.mode, "single") == 0;
   bench.shared = bench_shared (latency ? bench.options.count : 1);
   bench.memory = bench_share (sizeof (Memory));
-  child = bench_fork (latency ? echo : cycle ? read_buffers : read_entries, &bench);
+  bench.size = frames ? BENCH_FRAME_SIZE : BUFFER_SIZE;
+  bench.n_buffers = frames ? N_FRAMES : N_ENTRIES;
+  bench.buffers = bench_share (bench.n_buffers * bench.size);
+  child = bench_fork (latency ? echo : single ? read_entries : read_buffers, &bench);
 
   bench_meet (bench.shared, BENCH_PARENT, 1);
   if (!latency)
     {
-      measure_rate (&bench, cycle ? write_buffers : write_entries);
+      measure_rate (&bench, single ? write_entries : write_buffers);
       bench_join (child);
       return 0;
     }

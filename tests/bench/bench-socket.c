@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 /* Long enough for the reader to be asleep again. */
-#define GAP_NS      200000
+#define GAP_NS      300000
 #define SOCKET_SIZE (1 << 20)
 
 typedef struct {
@@ -154,7 +154,7 @@ int
 main (int    argc,
       char **argv)
 {
-  static const BenchMode modes[] = { { "hop", 2500 }, { "frames", 300 }, { NULL } };
+  static const BenchMode modes[] = { { "hop", 2000 }, { "frames", 300 }, { NULL } };
   Bench bench = { 0 };
   uint64_t ns = 0;
   bool hop;

@@ -9,11 +9,18 @@
  *   sleep-context  the same, asleep in its main loop
  *   rate           64-byte entries as fast as they go, the client polls
  *   rate-context   the same through the client's main loop
+ *   batch          the same, 16 of them with one notification, both ways
  *   frames         1080p RGB; the owner writes every byte, the client reads
  *                  every cache line
  *   flow           64-byte entries, both sides wait when they have nothing to
  *                  do; with the number of times that either went to sleep
- *   python         64-byte entries, the client is bench-stream.py */
+ *   python         64-byte entries, the client is bench-stream.py
+ *   idle           nothing is sent for so many milliseconds; how often the
+ *                  owner and the client wake up
+ *   idle-context   the same, the client is in its main loop
+ *
+ * Latency is from the call that sends until the entry is in the receiver's
+ * hands. */
 
 #include "bench-common.h"
 
@@ -30,6 +37,8 @@
 /* Longer than a loop looks again before it sleeps. */
 #define GAP_NS     300000
 #define SMALL_SIZE 64
+#define BATCH      16
+#define SETTLE_MS  20
 
 typedef struct _Bench Bench;
 
@@ -39,6 +48,8 @@ typedef struct {
   gboolean   paced;         /* the client is given time to fall asleep */
   gboolean   blocking;      /* the owner waits, and a work loop serves */
   gboolean   latency;
+  gboolean   batched;
+  gboolean   idle;
   void     (*consume) (Bench              *bench,
                        IOStreamConnection *connection);
 } Kind;
@@ -47,7 +58,9 @@ struct _Bench {
   BenchOptions  options;
   const Kind   *kind;
   BenchShared  *shared;
-  guint64      *client_sleeps;   /* shared */
+  guint64      *client_sleeps;   /* shared, as the two that follow */
+  guint64      *sent_at;
+  guint64      *received_at;
   int           fds[2];
 
   /* of the owner */
@@ -63,7 +76,18 @@ struct _Bench {
 static guint64
 total (const Bench *bench)
 {
+  if (bench->kind->idle)
+    return 3;
+
   return bench->options.warm_up + bench->options.count;
+}
+
+/* Of the warm-up no samples are taken. */
+static gboolean
+is_sampled (const Bench *bench,
+            guint64      number)
+{
+  return bench->kind->latency && number >= bench->options.warm_up;
 }
 
 static void
@@ -130,15 +154,17 @@ handle_entry (Bench                          *bench,
 {
   g_autoptr (GError) error = NULL;
 
-  if (bench->received == bench->options.warm_up)
+  if (is_sampled (bench, bench->received))
+    bench->received_at[bench->received - bench->options.warm_up] = bench_now ();
+  if (bench->received == (bench->kind->idle ? 1 : bench->options.warm_up))
     bench->sleeps = count_sleeps ();
-  if (!bench->kind->latency)
-    read_buffer (bench, connection, entry);
-  else if (bench->received >= bench->options.warm_up)
-    bench_sample (bench->shared, entry->timestamp);
+  read_buffer (bench, connection, entry);
   bench->received++;
 
-  check (io_stream_connection_return_entry (connection, entry, &error), "return", error);
+  if (bench->kind->batched)
+    check (io_stream_connection_enqueue_input_entry (connection, entry, &error), "return", error);
+  else
+    check (io_stream_connection_return_entry (connection, entry, &error), "return", error);
 }
 
 static void
@@ -153,6 +179,30 @@ consume_polling (Bench              *bench,
       handle_entry (bench, connection, &entry);
     else
       bench_relax ();
+}
+
+/* Sixteen go home with one notification. */
+static void
+consume_batches (Bench              *bench,
+                 IOStreamConnection *connection)
+{
+  IOStreamBufferQueueEntry entry;
+
+  io_stream_connection_set_notify_in_context (connection, FALSE);
+  while (bench->received < total (bench))
+    {
+      g_autoptr (GError) error = NULL;
+
+      if (!io_stream_connection_dequeue_output_entry (connection, &entry))
+        {
+          bench_relax ();
+          continue;
+        }
+
+      handle_entry (bench, connection, &entry);
+      if (bench->received % BATCH == 0 || bench->received == total (bench))
+        check (io_stream_connection_send_input_notification (connection, 0, &error), "notify", error);
+    }
 }
 
 static void
@@ -251,7 +301,6 @@ make_stream (Bench *bench)
                                   "work-loop", loop,
                                   "buffer-count", bench->kind->n_buffers,
                                   "data-size", (guint64) bench->kind->size,
-                                  "timestamps", bench->kind->latency,
                                   NULL);
   check (bench->stream != NULL, "stream", error);
   check (io_service_add_socket (IO_SERVICE (bench->stream), gsocket, &error), "socket", error);
@@ -306,19 +355,47 @@ write_buffer (Bench          *bench,
 }
 
 static void
+send_one (Bench          *bench,
+          IOStreamBuffer *buffer)
+{
+  g_autoptr (GError) error = NULL;
+  guint64 number = bench->sent++;
+
+  if (is_sampled (bench, number))
+    bench->sent_at[number - bench->options.warm_up] = bench_now ();
+  check (io_stream_send_buffer (bench->stream, buffer, &error), "send", error);
+}
+
+/* The last of a batch tells of all. */
+static void
+enqueue_one (Bench          *bench,
+             IOStreamBuffer *buffer,
+             gboolean        last)
+{
+  g_autoptr (GError) error = NULL;
+
+  bench->sent++;
+  check (io_stream_enqueue_output_buffer (bench->stream, buffer, 0, SMALL_SIZE, 0, 0, &error),
+         "enqueue", error);
+  if (last)
+    check (io_stream_send_output_notification (bench->stream, &error), "notify", error);
+}
+
+static void
 send_many (Bench   *bench,
            guint64  count)
 {
-  for (guint64 i = 0; i < count; i++)
+  for (guint64 i = 1; i <= count; i++)
     {
       IOStreamBuffer *buffer = acquire (bench);
-      g_autoptr (GError) error = NULL;
 
       if (bench->kind->paced)
         bench_spin (GAP_NS);
       write_buffer (bench, buffer);
-      bench->sent++;
-      check (io_stream_send_buffer (bench->stream, buffer, &error), "send", error);
+      if (bench->kind->batched)
+        enqueue_one (bench, buffer, i % BATCH == 0 || i == count);
+      else
+        send_one (bench, buffer);
     }
 }
 
@@ -334,8 +411,48 @@ wait_all_home (Bench *bench)
     io_stream_release_buffer (bench->stream, buffers[i]);
 }
 
+static gboolean
+time_is_over_cb (gpointer over)
+{
+  *(gboolean *) over = TRUE;
+
+  return G_SOURCE_REMOVE;
+}
+
+static void
+serve_for (guint ms)
+{
+  gboolean over = FALSE;
+
+  g_timeout_add (ms, time_is_over_cb, &over);
+  while (!over)
+    g_main_context_iteration (NULL, TRUE);
+}
+
+/* What counts is between the second entry and the third. */
 static guint64
-run_owner (Bench *bench,
+run_idle_owner (Bench   *bench,
+                guint64 *sleeps)
+{
+  make_stream (bench);
+  serve_until (bench, IO_STREAM_STATE_RUNNING);
+
+  send_many (bench, 1);
+  serve_for (SETTLE_MS);
+  send_many (bench, 1);
+  serve_for (SETTLE_MS);
+  *sleeps = count_sleeps ();
+  serve_for ((guint) bench->options.count);
+  *sleeps = count_sleeps () - *sleeps;
+  send_many (bench, 1);
+
+  serve_until (bench, IO_STREAM_STATE_CLOSED);
+
+  return 0;
+}
+
+static guint64
+run_owner (Bench   *bench,
            guint64 *sleeps)
 {
   g_autoptr (GError) error = NULL;
@@ -363,28 +480,34 @@ run_owner (Bench *bench,
 /* --------------------------------------------------------------------------- */
 
 static const BenchMode modes[] = {
-  { "latency", 500000 },
-  { "context", 500000 },
-  { "sleep", 2500 },
-  { "sleep-context", 2500 },
-  { "rate", 5000000 },
-  { "rate-context", 5000000 },
-  { "frames", 600 },
+  { "latency", 300000 },
+  { "context", 300000 },
+  { "sleep", 2000 },
+  { "sleep-context", 2000 },
+  { "rate", 2000000 },
+  { "rate-context", 2000000 },
+  { "batch", 2000000 },
+  { "frames", 400 },
   { "flow", 1000000 },
   { "python", 200000 },
+  { "idle", 300 },
+  { "idle-context", 300 },
   { NULL }
 };
 
 static const Kind kinds[] = {
-  { 1, SMALL_SIZE, FALSE, FALSE, TRUE, consume_polling },
-  { 1, SMALL_SIZE, FALSE, FALSE, TRUE, consume_in_context },
-  { 1, SMALL_SIZE, TRUE, FALSE, TRUE, consume_waiting },
-  { 1, SMALL_SIZE, TRUE, FALSE, TRUE, consume_in_context },
-  { 64, SMALL_SIZE, FALSE, FALSE, FALSE, consume_polling },
-  { 64, SMALL_SIZE, FALSE, FALSE, FALSE, consume_in_context },
-  { 4, BENCH_FRAME_SIZE, FALSE, FALSE, FALSE, consume_waiting },
-  { 64, SMALL_SIZE, FALSE, TRUE, FALSE, consume_waiting },
-  { 64, SMALL_SIZE, FALSE, FALSE, FALSE, NULL },
+  { 1, SMALL_SIZE, .latency = TRUE, .consume = consume_polling },
+  { 1, SMALL_SIZE, .latency = TRUE, .consume = consume_in_context },
+  { 1, SMALL_SIZE, .latency = TRUE, .paced = TRUE, .consume = consume_waiting },
+  { 1, SMALL_SIZE, .latency = TRUE, .paced = TRUE, .consume = consume_in_context },
+  { 64, SMALL_SIZE, .consume = consume_polling },
+  { 64, SMALL_SIZE, .consume = consume_in_context },
+  { 64, SMALL_SIZE, .batched = TRUE, .consume = consume_batches },
+  { 4, BENCH_FRAME_SIZE, .consume = consume_waiting },
+  { 64, SMALL_SIZE, .blocking = TRUE, .consume = consume_waiting },
+  { 64, SMALL_SIZE },
+  { 4, SMALL_SIZE, .idle = TRUE, .consume = consume_waiting },
+  { 4, SMALL_SIZE, .idle = TRUE, .consume = consume_in_context },
 };
 
 G_STATIC_ASSERT (G_N_ELEMENTS (kinds) + 1 == G_N_ELEMENTS (modes));
@@ -401,22 +524,55 @@ find_kind (const char *mode)
 }
 
 static void
+report_rate (Bench   *bench,
+             guint64  ns,
+             guint64  owner_sleeps)
+{
+  const double count = (double) bench->options.count;
+
+  bench_rate (bench->options.count, ns);
+  bench_value ("gb_per_second", count * (double) bench->kind->size / (double) ns);
+  bench_value ("sleeps_per_message", (double) (owner_sleeps + *bench->client_sleeps) / count);
+}
+
+/* One sleep of each lasts all the time; whatever is more woke somebody up. */
+static void
+report_idle (Bench   *bench,
+             guint64  owner_sleeps)
+{
+  gint64 sleeps = (gint64) (owner_sleeps + *bench->client_sleeps);
+
+  bench_value ("wakeups_per_second",
+               (double) MAX (sleeps - 2, 0) * 1000 / (double) bench->options.count);
+}
+
+static void
 report (Bench   *bench,
         guint64  ns,
         guint64  owner_sleeps)
 {
   bench_begin (&bench->options);
   if (bench->kind->latency)
-    bench_latencies (bench->shared);
-  else
     {
-      bench_rate (bench->options.count, ns);
-      bench_value ("gb_per_second",
-                   (double) bench->options.count * (double) bench->kind->size / (double) ns);
-      bench_value ("sleeps_per_message",
-                   (double) (owner_sleeps + *bench->client_sleeps) / (double) bench->options.count);
+      bench_sample_times (bench->shared, bench->sent_at, bench->received_at, bench->options.count);
+      bench_latencies (bench->shared);
     }
+  else if (bench->kind->idle)
+    report_idle (bench, owner_sleeps);
+  else
+    report_rate (bench, ns, owner_sleeps);
   bench_end (bench->shared);
+}
+
+static void
+share (Bench *bench)
+{
+  guint64 n = bench->kind->latency ? bench->options.count : 1;
+
+  bench->shared = bench_shared (n);
+  bench->client_sleeps = bench_share (sizeof (guint64));
+  bench->sent_at = bench_share (n * sizeof (guint64));
+  bench->received_at = bench_share (n * sizeof (guint64));
 }
 
 int
@@ -430,13 +586,12 @@ main (int    argc,
 
   bench_init (&bench.options, modes, argc, argv);
   bench.kind = find_kind (bench.options.mode);
-  bench.shared = bench_shared (bench.options.count);
-  bench.client_sleeps = bench_share (sizeof (guint64));
+  share (&bench);
   if (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, bench.fds) != 0)
     bench_fail ("socketpair: %s", strerror (errno));
 
   child = bench_fork (bench.kind->consume != NULL ? run_client : run_python, &bench);
-  ns = run_owner (&bench, &sleeps);
+  ns = bench.kind->idle ? run_idle_owner (&bench, &sleeps) : run_owner (&bench, &sleeps);
   bench_join (child);
   if (bench.kind->blocking)
     io_service_terminate (IO_SERVICE (bench.stream));
