@@ -34,7 +34,7 @@ class Summary:
                     self.add(json.loads(line))
 
     def add(self, result):
-        name = result['name']
+        name = result['name'].rpartition(' / ')[2]
         if result['result'] in SKIPPED:
             self.skipped.append(name)
         elif result['result'] in PASSED:
