@@ -52,7 +52,7 @@ GVariant *
 _io_attributes_get (IOAttributes *self,
                     const char   *key)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
   GVariant *value = g_hash_table_lookup (self->values, key);
 
   return value != NULL ? g_variant_ref (value) : NULL;
@@ -61,7 +61,7 @@ _io_attributes_get (IOAttributes *self,
 GVariant *
 _io_attributes_copy (IOAttributes *self)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
   GHashTableIter iter;
   GVariantDict dict;
   gpointer key;

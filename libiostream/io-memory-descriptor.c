@@ -568,7 +568,7 @@ io_memory_descriptor_is_writable (IOMemoryDescriptor *self)
 guint32
 io_memory_descriptor_get_tag (IOMemoryDescriptor *self)
 {
-  g_autoptr (GMutexLocker) locker = NULL;
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = NULL;
 
   g_return_val_if_fail (IO_IS_MEMORY_DESCRIPTOR (self), 0);
 

@@ -223,7 +223,7 @@ io_memory_map_init (IOMemoryMap *self)
 void *
 io_memory_map_peek_address (IOMemoryMap *self)
 {
-  g_autoptr (GMutexLocker) locker = NULL;
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = NULL;
 
   g_return_val_if_fail (IO_IS_MEMORY_MAP (self), NULL);
 
@@ -245,7 +245,7 @@ io_memory_map_peek_address (IOMemoryMap *self)
 gsize
 io_memory_map_get_length (IOMemoryMap *self)
 {
-  g_autoptr (GMutexLocker) locker = NULL;
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = NULL;
 
   g_return_val_if_fail (IO_IS_MEMORY_MAP (self), 0);
 
@@ -310,7 +310,7 @@ io_memory_map_get_memory_descriptor (IOMemoryMap *self)
 GBytes *
 io_memory_map_get_bytes (IOMemoryMap *self)
 {
-  g_autoptr (GMutexLocker) locker = NULL;
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = NULL;
 
   g_return_val_if_fail (IO_IS_MEMORY_MAP (self), NULL);
 

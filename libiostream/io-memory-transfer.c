@@ -71,7 +71,7 @@ io_memory_descriptor_prepare (IOMemoryDescriptor  *self,
                               IODirection          direction,
                               GError             **error)
 {
-  g_autoptr (GMutexLocker) locker = NULL;
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = NULL;
   IOMemoryBacking *backing;
   gboolean in, out;
   guint64 flags;
@@ -122,7 +122,7 @@ io_memory_descriptor_complete (IOMemoryDescriptor  *self,
                                IODirection          direction,
                                GError             **error)
 {
-  g_autoptr (GMutexLocker) locker = NULL;
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = NULL;
   gboolean in, out;
   guint64 flags;
 

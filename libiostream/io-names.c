@@ -326,7 +326,7 @@ _io_names_claim (const char    *name,
 {
   g_autofree char *directory = _io_names_dup_directory ();
   g_autofree char *path = _io_names_dup_socket_path (name, error);
-  g_autoptr (GMutexLocker) locker = NULL;
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = NULL;
   IONameClaim *self;
 
   if (path == NULL || !make_directory (directory, error))
@@ -362,7 +362,7 @@ _io_names_claim_peek_fd (IONameClaim *self)
 void
 _io_names_release (IONameClaim *self)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&claims_mutex);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&claims_mutex);
 
   claims = g_list_remove (claims, self);
   claim_free (self);
@@ -464,7 +464,7 @@ _io_names_list (GError **error)
     {
       g_autofree char *path = g_build_filename (directory, entry, NULL);
       g_autofree char *name = NULL;
-      g_autoptr (GMutexLocker) locker = NULL;
+      G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = NULL;
 
       if (!g_str_has_suffix (entry, LOCK_SUFFIX))
         continue;

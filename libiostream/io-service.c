@@ -740,7 +740,7 @@ io_service_open (IOService     *self,
                  guint          options,
                  GError       **error)
 {
-  g_autoptr (IOService) kept = NULL;
+  G_GNUC_UNUSED g_autoptr (IOService) kept = NULL;
   g_autoptr (IOUserClient) kept_client = NULL;
   g_autoptr (GError) local_error = NULL;
 
@@ -796,7 +796,7 @@ io_service_close (IOService    *self,
                   IOUserClient *client,
                   guint         options)
 {
-  g_autoptr (IOService) kept = NULL;
+  G_GNUC_UNUSED g_autoptr (IOService) kept = NULL;
   g_autoptr (IOUserClient) kept_client = NULL;
 
   g_return_if_fail (IO_IS_SERVICE (self));
@@ -969,7 +969,7 @@ terminate_func (IOService  *self,
                 GError    **error)
 {
   IOServicePrivate *priv = get_private (self);
-  g_autoptr (IOService) kept = g_object_ref (self);
+  G_GNUC_UNUSED g_autoptr (IOService) kept = g_object_ref (self);
   gboolean was_registered = priv->registered;
 
   if (priv->inactive)

@@ -110,7 +110,7 @@ change_state (IOStream       *self,
               IOStreamState   target,
               GError        **error)
 {
-  g_autoptr (IOStream) keep = g_object_ref (self);
+  G_GNUC_UNUSED g_autoptr (IOStream) keep = g_object_ref (self);
   IOStreamPrivate *priv = _io_stream_get_private (self);
   IOStreamState previous = priv->state;
   guint32 epoch = priv->epoch;

@@ -104,7 +104,7 @@ end_connection (IOUserClient *self,
 {
   IOUserClientPrivate *priv = get_private (self);
   IOUserClientClass *klass = IO_USER_CLIENT_GET_CLASS (self);
-  g_autoptr (IOUserClient) kept = g_object_ref (self);
+  G_GNUC_UNUSED g_autoptr (IOUserClient) kept = g_object_ref (self);
   g_autoptr (IOChannel) channel = g_steal_pointer (&priv->channel);
   g_autoptr (IOService) service = NULL;
 
@@ -566,7 +566,6 @@ void
 io_user_client_terminate (IOUserClient *self,
                           const GError *reason)
 {
-  g_autoptr (GError) fit = NULL;
   g_autofree char *text = NULL;
   int code = 0;
 

@@ -193,8 +193,11 @@ run_for (GMainContext *context,
 
   g_source_set_callback (timeout, quit_cb, &quit, NULL);
   g_source_attach (timeout, context);
-  for (n = 0; !quit; n++)
-    g_main_context_iteration (context, TRUE);
+  while (!quit)
+    {
+      g_main_context_iteration (context, TRUE);
+      n++;
+    }
 
   return n;
 }
@@ -540,7 +543,7 @@ test_source_handler_changes (gconstpointer data)
     {
       g_autoptr (GMainContext) context = g_main_context_new ();
       g_autoptr (Client) a = client_new (context);
-      g_autoptr (Client) b = client_new (context);
+      G_GNUC_UNUSED g_autoptr (Client) b = client_new (context);
 
       a->other = b;
       b->other = a;
@@ -871,7 +874,7 @@ test_source_descriptors (void)
     {
       g_autoptr (GMainContext) context = g_main_context_new ();
       g_autoptr (Client) a = client_new (context);
-      g_autoptr (Client) b = client_new (context);
+      G_GNUC_UNUSED g_autoptr (Client) b = client_new (context);
 
       publish (a);
       settle (context);

@@ -264,7 +264,6 @@ test_calls (Fixture       *fixture,
   Pair pair = make_pair ();
   g_autoptr (GVariant) opened = NULL;
   g_autoptr (GVariant) count = NULL;
-  g_autoptr (GVariantDict) dict = NULL;
   g_autoptr (GVariant) options = NULL;
   g_autoptr (GError) error = NULL;
   guint number = 0;
