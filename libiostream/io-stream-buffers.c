@@ -557,7 +557,8 @@ io_stream_get_buffer_count (IOStream *self)
  *
  * In the thread of the stream.
  *
- * Returns: (transfer full) (element-type IOStreamBuffer): a new array
+ * Returns: (transfer container) (element-type IOStreamBuffer): a new array,
+ *   which holds references
  * Since: 1.0
  */
 GPtrArray *
