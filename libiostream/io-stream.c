@@ -246,6 +246,14 @@ io_stream_real_set_mode (IOStream      *self,
   return FALSE;
 }
 
+/* Start, stop and suspend: languages chain up to what is there. */
+static gboolean
+io_stream_real_change (IOStream  *self,
+                       GError   **error)
+{
+  return TRUE;
+}
+
 static void
 io_stream_dispose (GObject *object)
 {
@@ -461,6 +469,9 @@ io_stream_class_init (IOStreamClass *klass)
   service_class->handle_close = io_stream_handle_close;
   service_class->new_user_client = io_stream_new_user_client;
 
+  klass->start = io_stream_real_change;
+  klass->stop = io_stream_real_change;
+  klass->suspend = io_stream_real_change;
   klass->set_mode = io_stream_real_set_mode;
 
   install_properties (object_class);
