@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What makes IOStream pleasant in Python.
+
+No method of the C library is replaced by one that takes other arguments; this
+only adds: context managers, iteration over frames, memoryviews and arrays of
+the shared memory, and virtual methods that may raise anything.
+"""
+
+import functools
+import select
+import time
+import traceback
+
+from gi.module import get_introspection_module
+from gi.overrides import _iostream, override
+from gi.repository import GLib
+
+IOStream = get_introspection_module('IOStream')
+
+Frame = _iostream.Frame
+
+__all__ = ['Frame', 'MemoryMap', 'NotificationPort', 'Service', 'Stream',
+           'StreamBuffer', 'StreamConnection', 'UserClient', 'WorkLoop']
+
+# GI_VFUNC_THROWS, which PyGObject has no name for.
+_VFUNC_THROWS = 1 << 3
+
+# poll() takes a C int of milliseconds.
+_LONGEST_POLL = 24 * 60 * 60
+
+# A wait in C does not see Ctrl-C; it is cut into pieces of so many
+# microseconds.
+_LONGEST_WAIT = 100000
+
+
+def _make_error(exception, function):
+    lines = traceback.format_exception_only(type(exception), exception)
+    return GLib.Error.new_literal(
+        IOStream.StreamError.quark(),
+        f'{function.__qualname__}: {"".join(lines).strip()}',
+        IOStream.StreamError.FAILED)
+
+
+def _guard_vfunc(function, is_boolean):
+    """Makes of a method what C can call: it knows only GLib.Error, and takes
+    the None of a method without a return statement for FALSE."""
+
+    @functools.wraps(function)
+    def guarded(*args, **kwargs):
+        try:
+            result = function(*args, **kwargs)
+        except GLib.Error:
+            raise
+        except BaseException as exception:
+            raise _make_error(exception, function) from exception
+        return True if result is None and is_boolean else result
+
+    guarded._iostream_is_guarded = True
+    return guarded
+
+
+def _find_vfunc(cls, name):
+    for base in cls.__mro__:
+        info = base.__dict__.get('__info__')
+        for vfunc in getattr(info, 'get_vfuncs', tuple)():
+            if 'do_' + vfunc.get_name() == name:
+                return vfunc
+    return None
+
+
+def _guard_vfuncs(cls):
+    for name, function in list(cls.__dict__.items()):
+        if (not name.startswith('do_') or not callable(function) or
+                hasattr(function, '_iostream_is_guarded')):
+            continue
+        vfunc = _find_vfunc(cls, name)
+        if vfunc is not None and vfunc.get_flags() & _VFUNC_THROWS:
+            tag = vfunc.get_return_type().get_tag_as_string()
+            setattr(cls, name, _guard_vfunc(function, tag == 'gboolean'))
+
+
+def _get_memory(memory_map):
+    return None if memory_map is None else _iostream.Memory(memory_map)
+
+
+def _get_view(memory_map):
+    memory = _get_memory(memory_map)
+    return memoryview(b'' if memory is None else memory)
+
+
+def _wait_in_pieces(wait, timeout, cancellable):
+    deadline = time.monotonic_ns() // 1000 + timeout
+    while True:
+        piece = _LONGEST_WAIT
+        if timeout >= 0:
+            piece = min(max(deadline - time.monotonic_ns() // 1000, 0), piece)
+        try:
+            return wait(piece, cancellable)
+        except GLib.Error as error:
+            if (not error.matches(IOStream.StreamError.quark(),
+                                  IOStream.StreamError.TIMEOUT) or
+                    (timeout >= 0 and piece < _LONGEST_WAIT)):
+                raise
+
+
+@override
+class MemoryMap(IOStream.MemoryMap):
+
+    @property
+    def data(self):
+        """The mapped bytes, a memoryview that keeps them mapped."""
+        return _get_view(self)
+
+
+@override
+class NotificationPort(IOStream.NotificationPort):
+
+    def wait(self, timeout, cancellable=None):
+        """As in C; Ctrl-C ends it."""
+        return _wait_in_pieces(super().wait, timeout, cancellable)
+
+
+@override
+class WorkLoop(IOStream.WorkLoop):
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, exc_type, exc_value, exc_traceback):
+        self.shut_down()
+
+    def run_action(self, action, *args):
+        """Runs action(*args) on the thread of the loop, waits for it, and
+        returns whether it returned something true. What it raises is raised
+        here."""
+        raised = []
+
+        def run(*user_data):
+            try:
+                return bool(action(*args))
+            except BaseException as exception:
+                raised.append(exception)
+                return False
+
+        result = super().run_action(run)
+        if raised:
+            raise raised.pop()
+        return result
+
+
+@override
+class Service(IOStream.Service):
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        _guard_vfuncs(cls)
+
+
+@override
+class UserClient(IOStream.UserClient):
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        _guard_vfuncs(cls)
+
+
+@override
+class Stream(IOStream.Stream):
+
+    def wait_buffer(self, timeout, cancellable=None):
+        """As in C; Ctrl-C ends it."""
+        return _wait_in_pieces(super().wait_buffer, timeout, cancellable)
+
+    def wait_input(self, timeout, cancellable=None):
+        """As in C; Ctrl-C ends it."""
+        return _wait_in_pieces(super().wait_input, timeout, cancellable)
+
+
+@override
+class StreamBuffer(IOStream.StreamBuffer):
+
+    @property
+    def data(self):
+        """The data part, a memoryview of the shared memory itself."""
+        return _get_view(self.get_data_map())
+
+    @property
+    def control(self):
+        """The control part, a memoryview; empty if there is none."""
+        return _get_view(self.get_control_map())
+
+    def array(self, dtype=None, shape=None, offset=0):
+        """A NumPy array of the data part, without a copy."""
+        memory = _get_memory(self.get_data_map())
+        return _iostream.array(memory, dtype, shape, offset)
+
+
+@override
+class StreamConnection(IOStream.StreamConnection):
+    # Whether iterating or reading started the stream, so that leaving stops
+    # it; and whether anything here did, so that reading does not do it again
+    # after the owner stopped it.
+    _iostream_started = False
+    _iostream_begun = False
+
+    def __enter__(self):
+        if not self.is_open():
+            self.open(IOStream.StreamOpenFlags.NONE)
+        return self
+
+    def __exit__(self, exc_type, exc_value, exc_traceback):
+        try:
+            self._iostream_stop()
+        except GLib.Error:
+            if exc_type is None:
+                raise
+
+    def _iostream_stop(self):
+        started = self._iostream_started
+        self._iostream_started = self._iostream_begun = False
+        try:
+            if started and self._iostream_is_running():
+                self._iostream_try(self.stop)
+        finally:
+            if self.is_open():
+                self._iostream_try(self.close)
+
+    def _iostream_try(self, method):
+        """Calls it; an owner that is gone is stopped and closed as well."""
+        try:
+            method()
+        except GLib.Error as error:
+            if self.is_open() and not error.matches(
+                    IOStream.StreamError.quark(),
+                    IOStream.StreamError.OFFLINE):
+                raise
+
+    def _iostream_is_running(self):
+        return self.get_state() in (IOStream.StreamState.RUNNING,
+                                    IOStream.StreamState.SUSPENDED)
+
+    def start(self, cancellable=None):
+        """As in C."""
+        result = super().start(cancellable)
+        self._iostream_begun = True
+        return result
+
+    def _iostream_start(self):
+        if self.is_connected() and not self._iostream_is_running():
+            self.start()
+            self._iostream_started = True
+
+    def __iter__(self):
+        """Starts the stream if it is not running, and iterates over its
+        frames until the owner stops it. Raises GLib.Error if the owner
+        died."""
+        self._iostream_start()
+        return _iostream.Frames(self, StreamConnection._iostream_wait)
+
+    def read(self, timeout=None):
+        """The next frame, or None after `timeout` seconds or at the end.
+        Starts the stream if that was not done before."""
+        deadline = None
+        if timeout is not None:
+            if timeout < 0:
+                raise ValueError(f'timeout {timeout} is negative')
+            deadline = time.monotonic() + timeout
+        frame = _iostream.take(self)
+        if frame is not None:
+            return frame
+        if not self._iostream_begun:
+            self._iostream_start()
+        return self._iostream_wait(deadline)
+
+    def wait(self, timeout, cancellable=None):
+        """As in C; Ctrl-C ends it."""
+        return _wait_in_pieces(super().wait, timeout, cancellable)
+
+    def _iostream_wait(self, deadline=None):
+        """The next frame, or None at the end or the deadline."""
+        while True:
+            try:
+                if self.prepare_wait() and self._iostream_is_running():
+                    self._iostream_poll(deadline)
+            finally:
+                self.finish_wait()
+            frame = _iostream.take(self)
+            if frame is not None:
+                return frame
+            if not self._iostream_is_running():
+                return self._iostream_end()
+            if deadline is not None and time.monotonic() >= deadline:
+                return None
+
+    def _iostream_poll(self, deadline):
+        timeout = _LONGEST_POLL
+        if deadline is not None:
+            timeout = min(max(deadline - time.monotonic(), 0), timeout)
+        poll = select.poll()
+        poll.register(self.get_fd(), select.POLLIN)
+        poll.poll(timeout * 1000)
+
+    def _iostream_end(self):
+        # What came just before the end is still to be had.
+        frame = _iostream.take(self)
+        if frame is None and self.get_error() is not None:
+            raise self.get_error()
+        return frame

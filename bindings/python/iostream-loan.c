@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "iostream-python.h"
+
+/* The loan holds the connection by its Python wrapper: a cycle through an
+ * attribute of the wrapper (`connection.last = frame`) is then one that the
+ * collector sees. */
+static int
+loan_traverse (Loan      *self,
+               visitproc  visit,
+               void      *arg)
+{
+  Py_VISIT (self->connection);
+
+  return 0;
+}
+
+/* The collector finalises all of a cycle before it clears any of it, so the
+ * wrapper still has its object here. */
+static void
+loan_finalize (Loan *self)
+{
+  PyObject *type, *value, *traceback;
+  IOStreamConnection *connection;
+
+  if (self->over)
+    return;
+  self->over = TRUE;
+
+  PyErr_Fetch (&type, &value, &traceback);
+  connection = iostream_python_get_object (self->connection,
+                                           IO_TYPE_STREAM_CONNECTION);
+  /* Whatever fails here, the connection is over and the loan with it. */
+  if (connection != NULL)
+    io_stream_connection_return_entry (connection, &self->entry, NULL);
+  PyErr_Restore (type, value, traceback);
+}
+
+static int
+loan_clear (Loan *self)
+{
+  loan_finalize (self);
+  Py_CLEAR (self->connection);
+
+  return 0;
+}
+
+static void
+loan_dealloc (Loan *self)
+{
+  PyObject_GC_UnTrack (self);
+  loan_clear (self);
+  g_clear_object (&self->data_map);
+  g_clear_object (&self->control_map);
+  Py_TYPE (self)->tp_free ((PyObject *) self);
+}
+
+static gboolean
+loan_map (Loan               *self,
+          IOStreamConnection *connection)
+{
+  IOStreamBuffer *buffer;
+
+  /* The first entry of a new buffer makes the library map it, for which it
+   * may ask the owner. */
+  Py_BEGIN_ALLOW_THREADS
+  buffer = io_stream_connection_get_buffer_with_id (connection,
+                                                    self->entry.buffer_id);
+  if (buffer != NULL)
+    {
+      g_set_object (&self->data_map,
+                    io_stream_buffer_get_data_map (buffer));
+      g_set_object (&self->control_map,
+                    io_stream_buffer_get_control_map (buffer));
+    }
+  Py_END_ALLOW_THREADS
+
+  if (buffer == NULL)
+    iostream_python_raise (g_error_new (IO_STREAM_ERROR,
+                                        IO_STREAM_ERROR_VM_ERROR,
+                                        "Cannot take an entry: buffer %u is "
+                                        "not mapped", self->entry.buffer_id));
+
+  return buffer != NULL;
+}
+
+/* Takes over the loan of @entry, also if it fails. */
+Loan *
+iostream_loan_new (PyObject                       *wrapper,
+                   const IOStreamBufferQueueEntry *entry)
+{
+  IOStreamConnection *connection;
+  Loan *self;
+
+  connection = iostream_python_get_object (wrapper, IO_TYPE_STREAM_CONNECTION);
+  if (connection == NULL)
+    return NULL;
+
+  self = PyObject_GC_New (Loan, &LoanType);
+  if (self == NULL)
+    {
+      io_stream_connection_return_entry (connection, entry, NULL);
+      return NULL;
+    }
+  self->connection = Py_NewRef (wrapper);
+  self->entry = *entry;
+  self->data_map = NULL;
+  self->control_map = NULL;
+  self->over = FALSE;
+  PyObject_GC_Track (self);
+
+  if (!loan_map (self, connection))
+    Py_CLEAR (self);
+
+  return self;
+}
+
+/* The loan ends by sending the buffer, filled, to the owner. */
+gboolean
+iostream_loan_send (Loan    *self,
+                    guint32  data_length,
+                    guint32  control_length,
+                    guint32  token)
+{
+  IOStreamBufferQueueEntry entry = self->entry;
+  IOStreamConnection *connection;
+  GError *error = NULL;
+  gboolean sent;
+
+  connection = iostream_python_get_object (self->connection,
+                                           IO_TYPE_STREAM_CONNECTION);
+  if (connection == NULL)
+    return FALSE;
+
+  entry.data_length = data_length;
+  entry.control_length = control_length;
+  self->over = TRUE;
+
+  Py_BEGIN_ALLOW_THREADS
+  sent = io_stream_connection_enqueue_input_entry (connection, &entry, &error);
+  if (sent)
+    io_stream_connection_send_input_notification (connection, token, &error);
+  Py_END_ALLOW_THREADS
+
+  self->over = sent;
+  if (error != NULL)
+    iostream_python_raise (error);
+
+  return sent;
+}
+
+PyTypeObject LoanType = {
+  PyVarObject_HEAD_INIT (NULL, 0)
+  .tp_name = "gi.overrides._iostream.Loan",
+  .tp_doc = "The loan of a buffer; it ends with the last view of it.",
+  .tp_basicsize = sizeof (Loan),
+  .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
+              Py_TPFLAGS_DISALLOW_INSTANTIATION,
+  .tp_dealloc = (destructor) loan_dealloc,
+  .tp_traverse = (traverseproc) loan_traverse,
+  .tp_clear = (inquiry) loan_clear,
+  .tp_finalize = (destructor) loan_finalize,
+};
