@@ -201,6 +201,15 @@ map_part (IOMemoryDescriptor  *memory,
   if (memory == NULL || *map != NULL)
     return TRUE;
 
+  /* Entries have 32 bits for offsets and lengths. */
+  if (io_memory_descriptor_get_length (memory) > G_MAXUINT32)
+    {
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_ARGUMENT,
+                   "Cannot make a part of a buffer from %" G_GSIZE_FORMAT " bytes: at most %u",
+                   io_memory_descriptor_get_length (memory), G_MAXUINT32);
+      return FALSE;
+    }
+
   *map = io_memory_descriptor_map (memory,
                                    io_memory_descriptor_is_writable (memory) ? IO_MEMORY_MAP_NONE
                                                                              : IO_MEMORY_MAP_READ_ONLY,
@@ -386,8 +395,8 @@ io_stream_buffer_get_data_buffer (IOStreamBuffer *self)
  * longer good; maps that somebody holds are. Apple's setDataBuffer().
  *
  * In the thread of the stream. Fails with %IO_STREAM_ERROR_STILL_OPEN while a
- * client has the stream open, and with %IO_STREAM_ERROR_VM_ERROR if the memory
- * cannot be mapped.
+ * client has the stream open, %IO_STREAM_ERROR_BAD_ARGUMENT for 4 GiB or more,
+ * and with %IO_STREAM_ERROR_VM_ERROR if the memory cannot be mapped.
  *
  * Returns: %TRUE on success
  * Since: 1.0

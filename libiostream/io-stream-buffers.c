@@ -150,6 +150,7 @@ publish_numbers (IOStream *self)
 
   io_service_set_attribute (IO_SERVICE (self), "buffer-count",
                             g_variant_new_uint32 (priv->buffers->len));
+  g_object_notify (G_OBJECT (self), "buffer-count");
 }
 
 static void
@@ -315,6 +316,7 @@ check_new_buffers (IOStream   *self,
                    GError    **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
+  g_autoptr (GHashTable) seen = g_hash_table_new (NULL, NULL);
 
   if (buffers->len > IO_STREAM_MAX_BUFFERS - priv->buffers->len)
     {
@@ -329,7 +331,7 @@ check_new_buffers (IOStream   *self,
     {
       IOStreamBuffer *buffer = g_ptr_array_index (buffers, i);
 
-      if (_io_stream_buffer_peek_home (buffer) != NULL)
+      if (_io_stream_buffer_peek_home (buffer) != NULL || !g_hash_table_add (seen, buffer))
         {
           g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BUSY,
                        "Cannot add buffer %u to stream “%s”: it is in a stream already",
@@ -355,9 +357,10 @@ check_new_buffers (IOStream   *self,
  *
  * In the thread of the stream. Fails with %IO_STREAM_ERROR_STILL_OPEN while a
  * client has the stream open, %IO_STREAM_ERROR_BUSY for a buffer that is in a
- * stream already, %IO_STREAM_ERROR_NO_RESOURCES beyond
- * %IO_STREAM_MAX_BUFFERS, and %IO_STREAM_ERROR_VM_ERROR if memory cannot be
- * mapped. Apple's addBuffers().
+ * stream already or twice in @buffers, %IO_STREAM_ERROR_NO_RESOURCES beyond
+ * %IO_STREAM_MAX_BUFFERS, %IO_STREAM_ERROR_BAD_ARGUMENT for a part of 4 GiB or
+ * more, and %IO_STREAM_ERROR_VM_ERROR if memory cannot be mapped. Apple's
+ * addBuffers().
  *
  * Returns: %TRUE on success
  * Since: 1.0

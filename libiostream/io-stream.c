@@ -735,6 +735,65 @@ io_stream_get_input_queue (IOStream *self)
   return _io_stream_get_private (self)->input_queue;
 }
 
+static IOMemoryDescriptor *
+describe_region (const IORegion *region,
+                 IODirection     direction)
+{
+  return _io_memory_descriptor_new_for_backing (region->backing, 0,
+                                                _io_memory_backing_get_size (region->backing), direction);
+}
+
+/**
+ * io_stream_get_output_queue_memory_descriptor:
+ * @self: a stream
+ *
+ * Gets the memory of the queue to the client, to look at it or to hand it to a
+ * program that speaks the protocol without this library. There is a new one
+ * for each open. Apple's getOutputQueueMemoryDescriptor().
+ *
+ * In the thread of the stream.
+ *
+ * Returns: (transfer full) (nullable): the memory, or %NULL if no client has
+ *   the stream open
+ * Since: 1.0
+ */
+IOMemoryDescriptor *
+io_stream_get_output_queue_memory_descriptor (IOStream *self)
+{
+  IOStreamPrivate *priv;
+
+  g_return_val_if_fail (IO_IS_STREAM (self), NULL);
+
+  priv = _io_stream_get_private (self);
+
+  return priv->link != NULL ? describe_region (&priv->link->own, IO_DIRECTION_IN) : NULL;
+}
+
+/**
+ * io_stream_get_input_queue_memory_descriptor:
+ * @self: a stream
+ *
+ * Gets the memory of the queue from the client, which the owner can only read.
+ * There is a new one for each open. Apple's getInputQueueMemoryDescriptor().
+ *
+ * In the thread of the stream.
+ *
+ * Returns: (transfer full) (nullable): the memory, or %NULL if no client has
+ *   the stream open
+ * Since: 1.0
+ */
+IOMemoryDescriptor *
+io_stream_get_input_queue_memory_descriptor (IOStream *self)
+{
+  IOStreamPrivate *priv;
+
+  g_return_val_if_fail (IO_IS_STREAM (self), NULL);
+
+  priv = _io_stream_get_private (self);
+
+  return priv->link != NULL ? describe_region (&priv->link->peer, IO_DIRECTION_IN) : NULL;
+}
+
 static IONotificationPort *
 get_port (IOStream *self)
 {

@@ -116,6 +116,10 @@ IOStreamBufferQueue *io_stream_get_output_queue         (IOStream               
 IO_AVAILABLE_IN_ALL
 IOStreamBufferQueue *io_stream_get_input_queue          (IOStream                       *self);
 IO_AVAILABLE_IN_ALL
+IOMemoryDescriptor  *io_stream_get_output_queue_memory_descriptor (IOStream             *self) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+IOMemoryDescriptor  *io_stream_get_input_queue_memory_descriptor  (IOStream             *self) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
 IONotificationPort  *io_stream_get_output_port          (IOStream                       *self);
 IO_AVAILABLE_IN_ALL
 IONotificationPort  *io_stream_get_input_port           (IOStream                       *self);

@@ -264,7 +264,7 @@ count_lines (const char *path,
 }
 
 static inline guint
-count_maps (void)
+count_stream_maps (void)
 {
   return count_lines ("/proc/self/maps", "memfd:iostream");
 }

@@ -7,13 +7,112 @@
 
 #include <libiostream/iostream.h>
 
+#include "memory-util.h"
+
 #include <glib/gstdio.h>
 
 typedef struct {
   IOWorkLoop         *loop;
   IOStream           *stream;
   IOStreamConnection *client;
+  guint               n_fds;
 } StreamPair;
+
+#define STREAM_UTIL_TIMEOUT (20 * G_USEC_PER_SEC)
+
+/* Something to wait for that happens in another thread. */
+typedef struct {
+  GMutex lock;
+  GCond  cond;
+  guint  count;
+} StreamCounter;
+
+static inline void
+stream_counter_add (StreamCounter *counter)
+{
+  g_mutex_lock (&counter->lock);
+  counter->count++;
+  g_cond_broadcast (&counter->cond);
+  g_mutex_unlock (&counter->lock);
+}
+
+static inline guint
+stream_counter_get (StreamCounter *counter)
+{
+  guint count;
+
+  g_mutex_lock (&counter->lock);
+  count = counter->count;
+  g_mutex_unlock (&counter->lock);
+
+  return count;
+}
+
+static inline void
+stream_counter_wait (StreamCounter *counter,
+                     guint          count)
+{
+  gint64 deadline = g_get_monotonic_time () + STREAM_UTIL_TIMEOUT;
+
+  g_mutex_lock (&counter->lock);
+  while (counter->count < count)
+    g_assert_true (g_cond_wait_until (&counter->cond, &counter->lock, deadline));
+  g_mutex_unlock (&counter->lock);
+}
+
+/* Iterates the main context until @expression holds. */
+#define stream_util_iterate_until(expression) \
+  G_STMT_START { \
+    gint64 deadline_ = g_get_monotonic_time () + STREAM_UTIL_TIMEOUT; \
+    guint id_ = g_timeout_add (10, stream_util_tick_cb, NULL); \
+    while (!(expression)) \
+      { \
+        g_assert_cmpint (g_get_monotonic_time (), <, deadline_); \
+        g_main_context_iteration (NULL, TRUE); \
+      } \
+    g_source_remove (id_); \
+  } G_STMT_END
+
+static inline gboolean
+stream_util_tick_cb (gpointer user_data)
+{
+  return G_SOURCE_CONTINUE;
+}
+
+static inline void
+stream_util_settle (void)
+{
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+}
+
+/* Runs @func in the thread of the owner. */
+static inline void
+stream_util_on_loop (StreamPair  *pair,
+                     GSourceFunc  func,
+                     gpointer     data)
+{
+  io_work_loop_run_action (pair->loop, func, data);
+}
+
+#define stream_util_assert_fails(expression, error_code) \
+  G_STMT_START { \
+    GError *error_ = NULL; \
+    GError **err = &error_; \
+    g_assert_false (expression); \
+    g_assert_error (error_, IO_STREAM_ERROR, error_code); \
+    g_assert_cmpstr (error_->message, !=, ""); \
+    g_error_free (error_); \
+  } G_STMT_END
+
+#define stream_util_assert_works(expression) \
+  G_STMT_START { \
+    GError *error_ = NULL; \
+    GError **err = &error_; \
+    gboolean works_ = (expression) ? TRUE : FALSE; \
+    g_assert_no_error (error_); \
+    g_assert_true (works_); \
+  } G_STMT_END
 
 static inline char *
 stream_util_make_runtime_dir (void)
@@ -90,6 +189,8 @@ static inline void
 stream_util_set_up (StreamPair   *pair,
                     IOStreamMode  mode)
 {
+  g_main_context_iteration (NULL, FALSE);
+  pair->n_fds = count_fds ();
   pair->loop = io_work_loop_new ("owner");
   pair->stream = stream_util_new_stream (pair->loop, mode, 4, 10000, 64);
   pair->client = stream_util_open ("test");
@@ -112,6 +213,7 @@ stream_util_tear_down (StreamPair *pair)
       g_assert_finalize_object (g_steal_pointer (&pair->stream));
     }
   g_assert_finalize_object (g_steal_pointer (&pair->loop));
+  g_assert_cmpuint (count_fds (), ==, pair->n_fds);
 }
 
 /* Sends one buffer with this byte everywhere. */

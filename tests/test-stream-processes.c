@@ -408,7 +408,7 @@ test_stream (gconstpointer data)
   const Params *params = data;
   g_autofree char *expected = g_strdup_printf ("done %" G_GUINT64_FORMAT " received %" G_GUINT64_FORMAT " lost 0",
                                                params->total, params->total);
-  guint n_maps = count_maps ();
+  guint n_maps = count_stream_maps ();
   Owner owner = { NULL, };
   Peer *peer;
 
@@ -427,7 +427,7 @@ test_stream (gconstpointer data)
   g_assert_cmpint (io_stream_get_state (owner.stream), ==, IO_STREAM_STATE_CLOSED);
   assert_all_home (owner.stream);
   owner_tear_down (&owner);
-  g_assert_cmpuint (count_maps (), ==, n_maps);
+  g_assert_cmpuint (count_stream_maps (), ==, n_maps);
 }
 
 static void

@@ -9,16 +9,21 @@
 #include <glib-object.h>
 #include <sanitizer/tsan_interface.h>
 
+/* Found by each thread that is early; all find the same. */
 #define REAL(name) \
-  static __typeof__ (&(name)) real; \
+  static gpointer found; \
+  __typeof__ (&(name)) real = __atomic_load_n (&found, __ATOMIC_RELAXED); \
   if (!real) \
-    real = (__typeof__ (&(name))) dlsym (RTLD_NEXT, #name)
+    { \
+      real = (__typeof__ (&(name))) dlsym (RTLD_NEXT, #name); \
+      __atomic_store_n (&found, (gpointer) real, __ATOMIC_RELAXED); \
+    }
 
 #define WRAP_LOCK(name, Type) \
   void \
   (name) (Type *lock) \
   { \
-    REAL (name); \
+    REAL (name) \
     real (lock); \
     __tsan_acquire (lock); \
   }
@@ -28,7 +33,7 @@
   (name) (Type *lock) \
   { \
     gboolean locked; \
-    REAL (name); \
+    REAL (name) \
     locked = real (lock); \
     if (locked) \
       __tsan_acquire (lock); \
@@ -39,7 +44,7 @@
   void \
   (name) (Type *lock) \
   { \
-    REAL (name); \
+    REAL (name) \
     __tsan_release (lock); \
     real (lock); \
   }
@@ -55,7 +60,7 @@ void
 (g_cond_wait) (GCond  *cond,
                GMutex *mutex)
 {
-  REAL (g_cond_wait);
+  REAL (g_cond_wait)
   __tsan_release (mutex);
   real (cond, mutex);
   __tsan_acquire (mutex);
@@ -67,7 +72,7 @@ gboolean
                      gint64  end_time)
 {
   gboolean signalled;
-  REAL (g_cond_wait_until);
+  REAL (g_cond_wait_until)
 
   __tsan_release (mutex);
   signalled = real (cond, mutex, end_time);
@@ -81,7 +86,7 @@ gboolean
   void \
   (name) (gpointer object) \
   { \
-    REAL (name); \
+    REAL (name) \
     __tsan_release (object); \
     __tsan_acquire (object); \
     real (object); \
@@ -94,7 +99,7 @@ void
 (g_atomic_rc_box_release_full) (gpointer       object,
                                 GDestroyNotify clear)
 {
-  REAL (g_atomic_rc_box_release_full);
+  REAL (g_atomic_rc_box_release_full)
   __tsan_release (object);
   __tsan_acquire (object);
   real (object, clear);
@@ -103,7 +108,7 @@ void
 gboolean
 (g_atomic_ref_count_dec) (gatomicrefcount *count)
 {
-  REAL (g_atomic_ref_count_dec);
+  REAL (g_atomic_ref_count_dec)
   __tsan_release (count);
   __tsan_acquire (count);
   return real (count);
@@ -117,7 +122,7 @@ void
                               gpointer        data,
                               GDestroyNotify  notify)
 {
-  REAL (g_main_context_invoke_full);
+  REAL (g_main_context_invoke_full)
   __tsan_release (context);
   real (context, priority, function, data, notify);
 }
@@ -126,7 +131,7 @@ guint
 (g_source_attach) (GSource      *source,
                    GMainContext *context)
 {
-  REAL (g_source_attach);
+  REAL (g_source_attach)
   __tsan_release (source);
   return real (source, context);
 }
@@ -135,7 +140,7 @@ void
 (g_once_init_leave) (volatile void *location,
                      gsize          result)
 {
-  REAL (g_once_init_leave);
+  REAL (g_once_init_leave)
   __tsan_release ((void *) location);
   real (location, result);
 }
