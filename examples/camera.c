@@ -8,6 +8,7 @@
 #include "frame-info.h"
 
 #include <glib-unix.h>
+#include <locale.h>
 #include <stdlib.h>
 
 #define WIDTH     1920
@@ -195,6 +196,8 @@ main (int    argc,
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   g_autoptr (GError) error = NULL;
   g_autoptr (DemoCamera) camera = NULL;
+
+  setlocale (LC_ALL, "");
 
   camera = demo_camera_new (argc > 1 ? argv[1] : "camera", &error);
   if (camera == NULL || !io_service_register (IO_SERVICE (camera), &error))

@@ -9,6 +9,7 @@
 #include <libiostream/iostream.h>
 
 #include <glib-unix.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -187,6 +188,8 @@ main (int    argc,
 {
   g_autoptr (GError) error = NULL;
   gboolean done;
+
+  setlocale (LC_ALL, "");
 
   if (argc == 4 && strcmp (argv[1], "--feed") == 0)
     done = run_client (argv[2], (guint) g_ascii_strtoull (argv[3], NULL, 10), &error);

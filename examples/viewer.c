@@ -8,6 +8,7 @@
 #include "frame-info.h"
 
 #include <glib-unix.h>
+#include <locale.h>
 #include <stdlib.h>
 
 typedef struct {
@@ -112,6 +113,8 @@ main (int    argc,
   g_autoptr (IOStreamConnection) camera = NULL;
   g_autoptr (GError) error = NULL;
   Viewer viewer = { .loop = loop, .wanted = G_MAXUINT64 };
+
+  setlocale (LC_ALL, "");
 
   if (argc > 2)
     viewer.wanted = g_ascii_strtoull (argv[2], NULL, 10);

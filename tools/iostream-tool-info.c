@@ -4,8 +4,6 @@
 
 #include "iostream-tool.h"
 
-#include <stdio.h>
-
 static gboolean json = FALSE;
 
 static const GOptionEntry entries[] = {
@@ -21,7 +19,7 @@ print_fact (const char *key,
 
   text = g_variant_is_of_type (value, G_VARIANT_TYPE_STRING) ? g_variant_dup_string (value, NULL)
                                                              : g_variant_print (value, FALSE);
-  printf ("%-16s %s\n", key, text);
+  tool_print ("%-16s %s\n", key, text);
 }
 
 static void
@@ -56,5 +54,5 @@ tool_info_run (const Tool  *tool,
   else
     print_facts (facts);
 
-  return tool_flush (tool);
+  return tool_finish (tool);
 }

@@ -5,7 +5,6 @@
 #include "iostream-tool.h"
 
 #include <math.h>
-#include <stdio.h>
 
 /* A GVariant as JSON: attributes are of any type their owner likes. */
 
@@ -152,5 +151,5 @@ tool_print_json (GVariant *value)
   g_autoptr (GString) json = g_string_new (NULL);
 
   append_variant (json, value);
-  puts (json->str);
+  tool_print ("%s\n", json->str);
 }

@@ -4,8 +4,6 @@
 
 #include "iostream-tool.h"
 
-#include <stdio.h>
-
 static gboolean json = FALSE;
 
 static const GOptionEntry entries[] = {
@@ -66,7 +64,7 @@ print_row (char      **cells,
       int width = i + 1 < G_N_ELEMENTS (columns) ? widths[i] : 0;
       int pad = MAX (width - (int) g_utf8_strlen (cells[i], -1), 0);
 
-      printf ("%s%*s%s", cells[i], pad, "", width > 0 ? "  " : "\n");
+      tool_print ("%s%*s%s", cells[i], pad, "", width > 0 ? "  " : "\n");
     }
 }
 
@@ -123,5 +121,5 @@ tool_list_run (const Tool  *tool,
   else if (all->len > 0)
     print_table (all);
 
-  return tool_flush (tool);
+  return tool_finish (tool);
 }

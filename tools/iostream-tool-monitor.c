@@ -4,7 +4,6 @@
 
 #include "iostream-tool.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -178,7 +177,7 @@ print_text (Monitor *self,
                                  (double) percentile (self, 50) / 1000, (double) percentile (self, 99) / 1000);
     }
 
-  printf ("%s: %.1f/s, %s/s, %s, lost %" G_GUINT64_FORMAT ", held %u\n", self->name,
+  tool_print ("%s: %.1f/s, %s/s, %s, lost %" G_GUINT64_FORMAT ", held %u\n", self->name,
           (double) self->frames / seconds, rate, latency, lost, self->held);
 }
 
@@ -208,10 +207,11 @@ static gboolean
 interval_cb (gpointer user_data)
 {
   Monitor *self = user_data;
+  int status;
 
   print_line (self);
-  if (fflush (stdout) != 0 || ferror (stdout))
-    tool_run_end (&self->client.run, tool_flush (self->client.run.tool));
+  if (!tool_flush (self->client.run.tool, &status))
+    tool_run_end (&self->client.run, status);
   else if (lines > 0 && self->n_lines >= (guint) lines)
     tool_run_end (&self->client.run, 0);
 

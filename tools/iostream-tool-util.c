@@ -16,6 +16,8 @@
 
 #define PROGRESS_INTERVAL_MS 500
 
+static GString *output;
+
 gboolean
 tool_parse (const Tool         *tool,
             const GOptionEntry *entries,
@@ -125,24 +127,70 @@ tool_parse_size (const char *text,
   return TRUE;
 }
 
-/* To be called before every end that printed something. A reader that went
- * away has read enough. */
-int
-tool_flush (const Tool *tool)
+/* Kept until tool_flush(), where it is known whether it could be written. */
+void
+tool_print (const char *format,
+            ...)
 {
+  va_list args;
+
+  if (output == NULL)
+    output = g_string_new (NULL);
+
+  va_start (args, format);
+  g_string_append_vprintf (output, format, args);
+  va_end (args);
+}
+
+static gboolean
+write_all (const char *bytes,
+           gsize       length)
+{
+  while (length > 0)
+    {
+      gssize n = write (STDOUT_FILENO, bytes, length);
+
+      if (n < 0 && errno != EINTR)
+        return FALSE;
+      bytes += MAX (n, 0);
+      length -= (gsize) MAX (n, 0);
+    }
+
+  return TRUE;
+}
+
+/* FALSE if nothing more can be written; then @status is that of the tool. A
+ * reader that went away has read enough. */
+gboolean
+tool_flush (const Tool *tool,
+            int        *status)
+{
+  g_autoptr (GString) text = g_steal_pointer (&output);
   int code;
 
-  errno = 0;
-  if (fflush (stdout) == 0 && !ferror (stdout))
-    return 0;
+  *status = 0;
+  if (text == NULL || write_all (text->str, text->len))
+    return TRUE;
 
   code = errno;
-  if (code == EPIPE)
-    return 0;
+  if (code != EPIPE)
+    {
+      fprintf (stderr, "iostream %s: Cannot write to standard output: %s\n", tool->name, g_strerror (code));
+      *status = TOOL_EXIT_FAILURE;
+    }
 
-  fprintf (stderr, "iostream %s: Cannot write to standard output: %s\n", tool->name, g_strerror (code));
+  return FALSE;
+}
 
-  return TOOL_EXIT_FAILURE;
+/* What is printed by a tool that ends with it. */
+int
+tool_finish (const Tool *tool)
+{
+  int status;
+
+  tool_flush (tool, &status);
+
+  return status;
 }
 
 static int

@@ -42,7 +42,11 @@ int       tool_fail         (const Tool         *tool,
 gboolean  tool_parse_size   (const char         *text,
                              guint64             max,
                              guint64            *size);
-int       tool_flush        (const Tool         *tool);
+void      tool_print        (const char         *format,
+                             ...) G_GNUC_PRINTF (1, 2);
+gboolean  tool_flush        (const Tool         *tool,
+                             int                *status);
+int       tool_finish       (const Tool         *tool);
 GVariant *tool_copy_facts   (const char         *name,
                              GError            **error);
 void      tool_print_json   (GVariant           *value);
