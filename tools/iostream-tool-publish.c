@@ -27,6 +27,7 @@ typedef struct {
   guint64         total;
   gboolean        ended;       /* everything is sent */
   gboolean        returned;    /* and everything came back */
+  gboolean        started;     /* a client began to take it */
   gboolean        died;
 
   const char     *path;        /* of a file */
@@ -307,7 +308,10 @@ state_cb (IOStream   *stream,
           Publish    *self)
 {
   if (io_stream_get_state (stream) == IO_STREAM_STATE_RUNNING)
-    resume_feed (self);
+    {
+      self->started = TRUE;
+      resume_feed (self);
+    }
   else
     pause_feed (self);
 }
@@ -340,8 +344,9 @@ died_cb (IOService    *service,
   self->died = TRUE;
 }
 
-/* Pictures are there for who comes next; of a file the rest is lost. A client
- * that leaves in order has had enough, like the reader of a pipe. */
+/* Pictures are there for who comes next; of a file the rest is lost, once it
+ * was begun. A client that leaves in order has had enough, like the reader of a
+ * pipe. */
 static void
 closed_cb (IOService    *service,
            IOUserClient *client,
@@ -350,7 +355,7 @@ closed_cb (IOService    *service,
   g_autoptr (GError) error = NULL;
 
   g_clear_object (&self->client);
-  if (self->pattern != NULL && !self->ended)
+  if (!self->started || (self->pattern != NULL && !self->ended))
     return;
   if (!self->died || self->returned)
     {
