@@ -26,7 +26,7 @@ _io_region_get_size (guint32 entry_count)
 static const char *
 side_name (IOAbiSide side)
 {
-  return side == IO_ABI_SIDE_OWNER ? "iostream-owner" : "iostream-client";
+  return side == IO_ABI_SIDE_OWNER ? "owner" : "client";
 }
 
 static void

@@ -107,7 +107,7 @@ fill_pool (IOStream   *self,
   if (!pool_size (priv, buffers->len, &control_start, &size, error))
     return FALSE;
   if (size > 0)
-    pool = _io_memory_backing_new ("iostream-buffers", size, priv->peer_access, error);
+    pool = _io_memory_backing_new ("buffers", size, priv->peer_access, error);
   if (size > 0 && pool == NULL)
     return FALSE;
 
