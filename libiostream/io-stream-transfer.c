@@ -86,15 +86,16 @@ _io_stream_drain_locked (IOStreamPrivate *priv)
 
   while (_io_ring_take (&link->input, &entry) && take_back (priv, link, &entry))
     n_home++;
-  atomic_store_explicit (&link->next_input, link->input.index, memory_order_relaxed);
 
   if (n_home > 0)
     {
-      link->has_news = TRUE;
+      atomic_store_explicit (&link->has_news, TRUE, memory_order_relaxed);
       link->starved = FALSE;
       if (priv->n_waiters > 0)
         g_cond_broadcast (&priv->cond);
     }
+  /* Last: who sees that these entries are gone sees the news of them too. */
+  atomic_store_explicit (&link->next_input, link->input.index, memory_order_release);
 
   return n_home;
 }
@@ -104,10 +105,10 @@ static gboolean
 link_is_ready (gpointer owner)
 {
   IOStreamLink *link = owner;
+  guint64 next = atomic_load_explicit (&link->next_input, memory_order_acquire);
 
   return link->ready &&
-         (link->has_news || link->is_broken ||
-          _io_ring_is_published (&link->input, atomic_load_explicit (&link->next_input, memory_order_relaxed)));
+         (_io_ring_is_published (&link->input, next) || link->has_news || link->is_broken);
 }
 
 /* After the announcement the link may be gone, with everything in it. */
