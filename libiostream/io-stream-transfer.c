@@ -337,6 +337,17 @@ check_sendable_locked (IOStream                        *self,
   return TRUE;
 }
 
+/* To look at what the client returned costs the cache line that it writes, so
+ * only if that can change the answer. */
+static gboolean
+needs_returns_locked (IOStreamPrivate *priv,
+                      guint32          id)
+{
+  return priv->link != NULL &&
+         (_io_loan_book_get_state (&priv->book, id) == IO_LOAN_LENT ||
+          priv->link->holder.count >= priv->link->limit);
+}
+
 static gboolean
 enqueue_locked (IOStream                        *self,
                 IOStreamPrivate                 *priv,
@@ -348,7 +359,8 @@ enqueue_locked (IOStream                        *self,
 
   if (!check_entry_locked (self, priv, entry, error))
     return FALSE;
-  _io_stream_drain_locked (priv);
+  if (G_UNLIKELY (needs_returns_locked (priv, entry->buffer_id)))
+    _io_stream_drain_locked (priv);
   if (!check_sendable_locked (self, priv, entry, error))
     return FALSE;
 
