@@ -31,6 +31,7 @@ class Report:
         self.copies = 0
         self.last_number = None
         self.picture = None
+        self.elapsed = 0
 
     @property
     def frames(self):
@@ -71,19 +72,22 @@ def check_frame(frame, report):
 
 def watch(camera, seconds):
     report = Report()
-    begin = time.monotonic()
+    begin = None
     for frame in camera:
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         with frame:
+            if begin is None:
+                begin = now
             report.latencies.append((now - frame.timestamp) / 1000)
             picture = check_frame(frame, report)
             if not is_shared(picture):
                 report.copies += 1
-            if time.monotonic() - begin >= seconds:
+            if now - begin >= seconds * 1e9:
                 report.picture = picture.copy()
+                report.elapsed = (now - begin) / 1e9
                 break
             del picture
-    return report, time.monotonic() - begin
+    return report
 
 
 def write_png(path, picture):
@@ -104,24 +108,26 @@ def write_png(path, picture):
 
 def run(name, seconds=5, path=None):
     with IOStream.StreamConnection.open_name(name) as camera:
-        report, elapsed = watch(camera, float(seconds))
+        report = watch(camera, float(seconds))
         lost = camera.get_lost()
     if report.picture is None:
         sys.exit('demo-client: the camera ended before the time was over')
 
     height, width, _ = report.picture.shape
+    rate = (report.frames - 1) / report.elapsed
     p50, p99 = np.percentile(report.latencies, (50, 99))
-    print(f'frames    {report.frames} of {width}x{height} RGB in {elapsed:.1f} s, '
+    print(f'frames    {report.frames} of {width}x{height} RGB in {report.elapsed:.1f} s, '
           'each checked with NumPy')
-    print(f'rate      {report.frames / elapsed:.1f} per second, '
-          f'{report.frames * report.picture.nbytes / elapsed / 1e6:.0f} MB/s')
+    print(f'rate      {rate:.1f} per second, {rate * report.picture.nbytes / 1e6:.0f} MB/s')
     print(f'latency   p50 {p50:.0f} µs, p99 {p99:.0f} µs, one way')
     print(f'broken    {report.broken}')
     print(f'lost      {lost}')
     if report.skipped:
         print(f'skipped   {report.skipped} by the camera, '
               'because this client held all buffers')
-    print(f'copies    {report.copies} (each array lies in {BUFFERS}, mapped read-only)')
+    print(f'copies    {report.copies} (every other array lies in {BUFFERS}, mapped read-only)'
+          if report.copies else
+          f'copies    0 (each array lies in {BUFFERS}, mapped read-only)')
     if path is not None:
         write_png(path, report.picture)
         print(f'picture   {os.path.abspath(path)}')
