@@ -95,22 +95,18 @@ _io_stream_make_link (IOStream      *self,
   return TRUE;
 }
 
-/* A stream without clients is stopped; what its method says no longer
- * matters. Inside of a state method it is not called again. */
+/* A stream without clients is stopped. Inside of a state method the one who
+ * called that does it. */
 static void
 stop_for_close (IOStream *self)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
-  g_autoptr (GError) local_error = NULL;
 
   if (priv->changing || priv->state == IO_STREAM_STATE_STOPPED || priv->state == IO_STREAM_STATE_CLOSED)
     return;
 
   _io_stream_store_state (priv, IO_STREAM_STATE_STOPPED);
-  priv->changing = TRUE;
-  if (!_io_stream_run_method (self, IO_STREAM_STATE_STOPPED, &local_error))
-    g_message ("Stopping stream “%s” for a client that left: %s", io_service_get_name (IO_SERVICE (self)), local_error->message);
-  priv->changing = FALSE;
+  _io_stream_stop_for_close (self);
 }
 
 /* What the client sent before it left still counts. */
@@ -162,10 +158,9 @@ _io_stream_close_link (IOStream     *self,
   IOStreamLink *link = link_of (_io_stream_get_private (self), client);
 
   if (link != NULL && link->ready)
-    {
-      collect_last (self, link);
-      stop_for_close (self);
-    }
+    collect_last (self, link);
+  if (link_of (_io_stream_get_private (self), client) != NULL)
+    stop_for_close (self);
   if (link_of (_io_stream_get_private (self), client) != NULL)
     _io_stream_break_link (self);
 }

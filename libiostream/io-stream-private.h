@@ -72,6 +72,9 @@ void             _io_stream_publish_state   (IOStream      *self);
 gboolean         _io_stream_run_method      (IOStream      *self,
                                              IOStreamState  target,
                                              GError       **error);
+/* Runs the stop method for a client that left: what it says no longer
+ * matters. */
+void             _io_stream_stop_for_close  (IOStream      *self);
 
 /* Opening and closing (io-stream-open.c) */
 gboolean         _io_stream_make_link       (IOStream      *self,

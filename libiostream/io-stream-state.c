@@ -78,6 +78,19 @@ _io_stream_run_method (IOStream       *self,
   return FALSE;
 }
 
+void
+_io_stream_stop_for_close (IOStream *self)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  g_autoptr (GError) local_error = NULL;
+
+  priv->changing = TRUE;
+  if (!_io_stream_run_method (self, IO_STREAM_STATE_STOPPED, &local_error))
+    g_message ("Stopping stream “%s” for a client that left: %s",
+               io_service_get_name (IO_SERVICE (self)), local_error->message);
+  priv->changing = FALSE;
+}
+
 static gboolean
 check_change (IOStream       *self,
               IOStreamState   target,
@@ -128,6 +141,8 @@ change_state (IOStream       *self,
 
   if (priv->link == NULL || priv->epoch != epoch)
     {
+      if ((done ? target : previous) != IO_STREAM_STATE_STOPPED)
+        _io_stream_stop_for_close (self);
       g_clear_error (error);
       g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_ABORTED,
                    "The client of stream “%s” left meanwhile", io_service_get_name (IO_SERVICE (self)));
