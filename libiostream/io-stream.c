@@ -128,14 +128,21 @@ _io_stream_has_input_listener (IOStream *self)
 }
 
 static void
+set_mode_attribute (IOStream *self)
+{
+  g_autoptr (GEnumClass) modes = g_type_class_ref (IO_TYPE_STREAM_MODE);
+  GEnumValue *value = g_enum_get_value (modes, (int) _io_stream_get_private (self)->mode);
+
+  io_service_set_attribute (IO_SERVICE (self), "mode", g_variant_new_string (value->value_nick));
+}
+
+static void
 set_facts (IOStream *self)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
   IOService *service = IO_SERVICE (self);
-  g_autoptr (GEnumClass) modes = g_type_class_ref (IO_TYPE_STREAM_MODE);
 
-  io_service_set_attribute (service, "mode",
-                            g_variant_new_string (g_enum_get_value (modes, (int) priv->mode)->value_nick));
+  set_mode_attribute (self);
   io_service_set_attribute (service, "data-size", g_variant_new_uint64 (priv->data_size));
   io_service_set_attribute (service, "control-size", g_variant_new_uint64 (priv->control_size));
   io_service_set_attribute (service, "state", g_variant_new_string ("closed"));
@@ -687,7 +694,7 @@ io_stream_set_mode (IOStream      *self,
   g_mutex_lock (&priv->lock);
   priv->mode = mode;
   g_mutex_unlock (&priv->lock);
-  set_facts (self);
+  set_mode_attribute (self);
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_MODE]);
 
   return TRUE;
