@@ -286,9 +286,9 @@ io_stream_connection_suspend_finish (IOStreamConnection  *self,
   return call_finish (self, io_stream_connection_suspend_async, result, error);
 }
 
-static void
-keep_mode (IOStreamConnection *self,
-           IOStreamMode        mode)
+void
+_io_stream_connection_keep_mode (IOStreamConnection *self,
+                                 IOStreamMode        mode)
 {
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
 
@@ -331,7 +331,7 @@ io_stream_connection_set_mode (IOStreamConnection  *self,
   if (!call (self, IO_OPCODE_SET_MODE, g_variant_new ("(u)", (guint32) mode), cancellable, error))
     return FALSE;
 
-  keep_mode (self, mode);
+  _io_stream_connection_keep_mode (self, mode);
 
   return TRUE;
 }
@@ -395,7 +395,7 @@ io_stream_connection_set_mode_finish (IOStreamConnection  *self,
   if (!call_finish (self, io_stream_connection_set_mode_async, result, error))
     return FALSE;
 
-  keep_mode (self, (IOStreamMode) GPOINTER_TO_INT (g_task_get_task_data (G_TASK (result))));
+  _io_stream_connection_keep_mode (self, (IOStreamMode) GPOINTER_TO_INT (g_task_get_task_data (G_TASK (result))));
 
   return TRUE;
 }

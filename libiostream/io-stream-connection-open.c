@@ -121,7 +121,7 @@ handle_open (IOStreamConnection  *self,
   if (!attach_regions (self, entry_count, fds, error))
     return FALSE;
 
-  priv->mode = (IOStreamMode) mode;
+  priv->opened_mode = (IOStreamMode) mode;
   priv->buffer_count = buffer_count;
 
   return TRUE;
@@ -315,7 +315,12 @@ become_usable (IOStreamConnection *self)
   priv->state_seen = IO_STREAM_STATE_STOPPED;
   if (priv->notify_in_context)
     _io_notification_port_attach (priv->port, _io_connection_get_context (IO_CONNECTION (self)));
+
+  g_object_freeze_notify (G_OBJECT (self));
+  _io_stream_connection_keep_mode (self, priv->opened_mode);
   _io_stream_connection_notify_state (self);
+  g_object_notify (G_OBJECT (self), "buffer-count");
+  g_object_thaw_notify (G_OBJECT (self));
 }
 
 static gboolean
@@ -415,6 +420,8 @@ closed (IOConnection *connection)
   priv->state_seen = IO_STREAM_STATE_CLOSED;
   if (was_usable)
     _io_stream_connection_notify_state (self);
+  if (was_usable && !lost)
+    g_object_notify (G_OBJECT (self), "buffer-count");
 }
 
 const IOConnectionHooks _io_stream_connection_hooks = {

@@ -37,6 +37,7 @@ typedef struct {
   GArray               *buffers;       /* of IOStreamClientBuffer */
   GHashTable           *memories;      /* number -> IOMemoryBacking */
   guint                 buffer_count;  /* as the owner said at open */
+  IOStreamMode          opened_mode;   /* likewise */
   guint                 held;
   guint64               received;
   guint64               lost;
@@ -60,6 +61,10 @@ typedef struct {
 } IOStreamConnectionPrivate;
 
 IOStreamConnectionPrivate *_io_stream_connection_get_private (IOStreamConnection *self);
+
+/* Calls (io-stream-connection-calls.c) */
+void          _io_stream_connection_keep_mode   (IOStreamConnection *self,
+                                                 IOStreamMode        mode);
 
 /* Opening (io-stream-connection-open.c) */
 extern const IOConnectionHooks _io_stream_connection_hooks;
