@@ -11,13 +11,6 @@
 
 #include <glib/gstdio.h>
 
-typedef struct {
-  IOWorkLoop         *loop;
-  IOStream           *stream;
-  IOStreamConnection *client;
-  guint               n_fds;
-} StreamPair;
-
 #define STREAM_UTIL_TIMEOUT (20 * G_USEC_PER_SEC)
 
 /* Something to wait for that happens in another thread. */
@@ -26,6 +19,23 @@ typedef struct {
   GCond  cond;
   guint  count;
 } StreamCounter;
+
+/* What signal handlers count stands here, since they are called until the end
+ * of the tear-down. */
+typedef struct {
+  IOWorkLoop         *loop;
+  IOStream           *stream;
+  IOStreamConnection *client;
+  guint               n_fds;
+
+  int                 n_owner;
+  int                 n_client;
+  StreamCounter       opened;
+  StreamCounter       closed;
+  StreamCounter       died;
+  StreamCounter       terminated;
+  StreamCounter       input;
+} StreamPair;
 
 static inline void
 stream_counter_add (StreamCounter *counter)
