@@ -109,7 +109,7 @@ finish_action (Core     *core,
 static Action *
 pop_action (Core *core)
 {
-  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&core->mutex);
+  G_GNUC_UNUSED G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&core->mutex);
 
   return core->stopped ? NULL : g_queue_pop_head (&core->actions);
 }
@@ -143,7 +143,7 @@ thread_func (gpointer data)
 static gboolean
 is_stopped (Core *core)
 {
-  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&core->mutex);
+  G_GNUC_UNUSED G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&core->mutex);
 
   return core->stopped;
 }
