@@ -25,10 +25,11 @@ __all__ = ['Frame', 'MemoryMap', 'NotificationPort', 'Service', 'Stream',
 # GI_VFUNC_THROWS, which PyGObject has no name for.
 _VFUNC_THROWS = 1 << 3
 
-# poll() takes a C int of milliseconds.
-_LONGEST_POLL = 24 * 60 * 60
+# Ctrl-C ends poll(), unless it comes a moment before: then after so many
+# seconds.
+_LONGEST_POLL = 0.5
 
-# A wait in C does not see Ctrl-C; it is cut into pieces of so many
+# A wait in C does not see Ctrl-C at all; it is cut into pieces of so many
 # microseconds.
 _LONGEST_WAIT = 100000
 
