@@ -18,6 +18,22 @@ call (IOStreamConnection  *self,
   return answer != NULL;
 }
 
+/* Start, stop and suspend. */
+static gboolean
+change_state (IOStreamConnection  *self,
+              IOOpcode             opcode,
+              IOStreamState        state,
+              GCancellable        *cancellable,
+              GError             **error)
+{
+  if (!call (self, opcode, g_variant_new ("()"), cancellable, error))
+    return FALSE;
+
+  _io_stream_connection_reach_state (self, state);
+
+  return TRUE;
+}
+
 static void
 call_async (IOStreamConnection  *self,
             gpointer             tag,
@@ -49,6 +65,21 @@ call_finish (IOStreamConnection  *self,
   return answer != NULL;
 }
 
+static gboolean
+change_state_finish (IOStreamConnection  *self,
+                     gpointer             tag,
+                     IOStreamState        state,
+                     GAsyncResult        *result,
+                     GError             **error)
+{
+  if (!call_finish (self, tag, result, error))
+    return FALSE;
+
+  _io_stream_connection_reach_state (self, state);
+
+  return TRUE;
+}
+
 /**
  * io_stream_connection_start:
  * @self: a connection
@@ -74,7 +105,7 @@ io_stream_connection_start (IOStreamConnection  *self,
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  return call (self, IO_OPCODE_START, g_variant_new ("()"), cancellable, error);
+  return change_state (self, IO_OPCODE_START, IO_STREAM_STATE_RUNNING, cancellable, error);
 }
 
 /**
@@ -125,7 +156,7 @@ io_stream_connection_start_finish (IOStreamConnection  *self,
   g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  return call_finish (self, io_stream_connection_start_async, result, error);
+  return change_state_finish (self, io_stream_connection_start_async, IO_STREAM_STATE_RUNNING, result, error);
 }
 
 /**
@@ -153,7 +184,7 @@ io_stream_connection_stop (IOStreamConnection  *self,
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  return call (self, IO_OPCODE_STOP, g_variant_new ("()"), cancellable, error);
+  return change_state (self, IO_OPCODE_STOP, IO_STREAM_STATE_STOPPED, cancellable, error);
 }
 
 /**
@@ -204,7 +235,7 @@ io_stream_connection_stop_finish (IOStreamConnection  *self,
   g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  return call_finish (self, io_stream_connection_stop_async, result, error);
+  return change_state_finish (self, io_stream_connection_stop_async, IO_STREAM_STATE_STOPPED, result, error);
 }
 
 /**
@@ -232,7 +263,7 @@ io_stream_connection_suspend (IOStreamConnection  *self,
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  return call (self, IO_OPCODE_SUSPEND, g_variant_new ("()"), cancellable, error);
+  return change_state (self, IO_OPCODE_SUSPEND, IO_STREAM_STATE_SUSPENDED, cancellable, error);
 }
 
 /**
@@ -283,7 +314,7 @@ io_stream_connection_suspend_finish (IOStreamConnection  *self,
   g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  return call_finish (self, io_stream_connection_suspend_async, result, error);
+  return change_state_finish (self, io_stream_connection_suspend_async, IO_STREAM_STATE_SUSPENDED, result, error);
 }
 
 void

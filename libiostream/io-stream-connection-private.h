@@ -74,6 +74,10 @@ void          _io_stream_connection_detach      (IOStreamConnection *self);
 extern const IONotificationPortFuncs _io_stream_connection_port_funcs;
 IOStreamState _io_stream_connection_read_state  (IOStreamConnection *self);
 
+/* Waiting (io-stream-connection-wait.c) */
+void          _io_stream_connection_reach_state (IOStreamConnection *self,
+                                                 IOStreamState       state);
+
 /* The object (io-stream-connection.c) */
 void          _io_stream_connection_notify_state    (IOStreamConnection *self);
 void          _io_stream_connection_announce_output (IOStreamConnection *self);

@@ -68,6 +68,21 @@ see_state (IOStreamConnection *self)
   return TRUE;
 }
 
+/* The owner says that the stream came to @state. It may have left it again by
+ * now, which then is a change that is still to be seen. */
+void
+_io_stream_connection_reach_state (IOStreamConnection *self,
+                                   IOStreamState       state)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+
+  if (!priv->usable || state == priv->state_seen)
+    return;
+
+  priv->state_seen = state;
+  notify_state_later (self);
+}
+
 /**
  * io_stream_connection_get_fd:
  * @self: a connection
