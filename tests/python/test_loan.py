@@ -210,6 +210,43 @@ class TestCollector(LoanTestCase):
         self.assertHome()
 
 
+class TestLeaks(LoanTestCase):
+
+    def use(self):
+        with self.take() as frame:
+            array, view = frame.array('<u4', (4, -1)), frame.control
+            repr(frame), bool(frame), len(frame), frame.sequence
+            for wrong in ({'dtype': object}, {'shape': (-1, -1)},
+                          {'offset': -1}, {'shape': 2**40}):
+                try:
+                    frame.array(**wrong)
+                except ValueError:
+                    pass
+            try:
+                frame.send('x')
+            except TypeError:
+                pass
+        del array, view
+        try:
+            frame.data
+        except ValueError:
+            pass
+
+    def test_nothing_is_left(self):
+        for _ in range(20):
+            self.use()
+        gc.collect()
+        before = sys.getallocatedblocks()
+        references = self.connection.__grefcount__
+        wrapper = sys.getrefcount(self.connection)
+        for _ in range(300):
+            self.use()
+        gc.collect()
+        self.assertLess(sys.getallocatedblocks() - before, 150)
+        self.assertEqual(self.connection.__grefcount__, references)
+        self.assertEqual(sys.getrefcount(self.connection), wrapper)
+
+
 class TestThreads(LoanTestCase):
 
     def test_drop_in_thread(self):

@@ -1,0 +1,140 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A client that runs a main loop: signals, callbacks, asynchronous calls."""
+
+from streamtest import *
+from streamtest import StreamTestCase, send
+
+from gi.overrides import _iostream
+
+
+class TestMainLoop(StreamTestCase):
+
+    def finish(self, begin, finish, *args):
+        """Calls an asynchronous method and serves until it is done."""
+        results = []
+        begin(*args, lambda source, result: results.append(result))
+        wait_until(lambda: results)
+        return finish(results[0])
+
+    def open_async(self, name='camera'):
+        return self.finish(IOStream.StreamConnection.open_name_async,
+                           IOStream.StreamConnection.open_name_finish,
+                           name, None)
+
+    def take_all(self, connection, texts):
+        frame = _iostream.take(connection)
+        while frame is not None:
+            texts.append(bytes(frame.data[:1]))
+            frame = _iostream.take(connection)
+
+    def test_open(self):
+        with self.open_async() as connection:
+            self.assertIsInstance(connection, IOStream.StreamConnection)
+            self.assertTrue(connection.is_open())
+
+    def test_open_fails(self):
+        with self.assertStreamError(IOStream.StreamError.NOT_FOUND):
+            self.open_async('nobody')
+
+    def test_start_and_stop(self):
+        with self.open_async() as connection:
+            self.finish(connection.start_async, connection.start_finish, None)
+            self.finish(connection.stop_async, connection.stop_finish, None)
+        self.assertEqual(self.stream.calls, ['start', 'stop'])
+
+    def test_output_available(self):
+        texts = []
+        with self.started() as connection:
+            connection.connect('output-available', self.take_all, texts)
+            send(self.stream, b'1')
+            wait_until(lambda: len(texts) == 1)
+            send(self.stream, b'2')
+            send(self.stream, b'3')
+            wait_until(lambda: len(texts) == 3)
+        self.assertEqual(texts, [b'1', b'2', b'3'])
+
+    def test_output_callback(self):
+        texts = []
+        with self.started() as connection:
+            connection.set_output_callback(self.take_all, texts)
+            send(self.stream, b'1')
+            wait_until(lambda: texts)
+            connection.set_output_callback(None)
+        self.assertEqual(texts, [b'1'])
+
+    def test_exception_in_handler_is_seen(self):
+        calls = []
+
+        def fail(connection):
+            calls.append(connection)
+            _iostream.take(connection)
+            raise KeyError('handler')
+
+        with self.started() as connection:
+            connection.connect('output-available', fail)
+            with self.expect_lost('handler'):
+                send(self.stream)
+                wait_until(lambda: calls)
+
+    def test_state(self):
+        states = []
+        with self.started() as connection:
+            connection.connect('notify::state', lambda *args: states.append(
+                connection.get_state()))
+            self.stream.stop()
+            wait_until(lambda: IOStream.StreamState.STOPPED in states)
+
+    def test_disconnected(self):
+        errors = []
+        with self.started() as connection:
+            connection.connect('disconnected',
+                               lambda source, error: errors.append(error))
+            self.stream.terminate()
+            wait_until(lambda: errors)
+            self.assertEqual(errors, [None])
+
+    def test_close_in_handler(self):
+        calls = []
+
+        def close(connection):
+            calls.append(connection)
+            connection.hang_up()
+
+        with self.started() as connection:
+            connection.connect('output-available', close)
+            send(self.stream)
+            wait_until(lambda: calls)
+
+
+class TestSignalsOfTheOwner(StreamTestCase):
+
+    def test_clients(self):
+        events = []
+        for name in ('client-opened', 'client-closed'):
+            self.stream.connect(name, lambda stream, client, name=name:
+                                events.append((name, client.get_client_pid()
+                                               if hasattr(client,
+                                                          'get_client_pid')
+                                               else 0)))
+        with self.open():
+            pass
+        wait_until(lambda: len(events) == 2)
+        self.assertEqual([name for name, pid in events],
+                         ['client-opened', 'client-closed'])
+
+    def test_authorize(self):
+        clients = []
+
+        def refuse(stream, client):
+            clients.append(client)
+            return False
+
+        self.stream.connect('authorize', refuse)
+        with self.assertRaises(GLib.Error):
+            self.open()
+        self.assertEqual(len(clients), 1)
+
+
+if __name__ == '__main__':
+    main()
