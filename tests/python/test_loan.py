@@ -233,16 +233,17 @@ class TestLeaks(LoanTestCase):
             pass
 
     def test_nothing_is_left(self):
-        for _ in range(20):
+        for _ in range(200):
             self.use()
         gc.collect()
         before = sys.getallocatedblocks()
         references = self.connection.__grefcount__
         wrapper = sys.getrefcount(self.connection)
-        for _ in range(300):
+        for _ in range(2000):
             self.use()
         gc.collect()
-        self.assertLess(sys.getallocatedblocks() - before, 150)
+        # Less than one in each round; NumPy has caches that grow.
+        self.assertLess(sys.getallocatedblocks() - before, 1500)
         self.assertEqual(self.connection.__grefcount__, references)
         self.assertEqual(sys.getrefcount(self.connection), wrapper)
 
