@@ -46,6 +46,11 @@ from gi.repository import GLib, IOStream
 print(IOStream.MAJOR_VERSION if hasattr(IOStream, 'MAJOR_VERSION') else '',
       IOStream.StreamMode.OUTPUT.value_nick, IOStream.__class__.__name__)
 assert IOStream.StreamError.BUSY == 20
+# The override is there, with its part in C.
+memory = IOStream.BufferMemoryDescriptor.new(16, IOStream.StreamPeerAccess.READ)
+view = memory.map(IOStream.MemoryMapFlags.NONE).data
+view[:4] = b'data'
+assert bytes(view[:4]) == b'data' and IOStream.Frame
 '''
 
 

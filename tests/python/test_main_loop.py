@@ -3,7 +3,10 @@
 """A client that runs a main loop: signals, callbacks, asynchronous calls."""
 
 from streamtest import *
-from streamtest import StreamTestCase, send
+from streamtest import StreamTestCase, TestCase, make_owner, send
+
+import select
+import socket
 
 from gi.overrides import _iostream
 
@@ -134,6 +137,73 @@ class TestSignalsOfTheOwner(StreamTestCase):
         with self.assertRaises(GLib.Error):
             self.open()
         self.assertEqual(len(clients), 1)
+
+
+class TestOneThread(TestCase):
+    """Owner and client in one thread, which serves both."""
+
+    def setUp(self):
+        super().setUp()
+        self.stream = make_owner(None, name='single')
+        self.stream.register()
+        self.addCleanup(self.stream.terminate)
+
+    def test_synchronous_open(self):
+        with self.assertStreamError(IOStream.StreamError.CANNOT_LOCK):
+            IOStream.StreamConnection.open_name('single')
+
+    def test_asynchronous_open(self):
+        results = []
+
+        def opened(source, result):
+            results.append(
+                IOStream.StreamConnection.open_name_finish(result))
+
+        def started(source, result):
+            results.append(source.start_finish(result))
+
+        IOStream.StreamConnection.open_name_async('single', None, opened)
+        wait_until(lambda: results)
+        connection = results[0]
+        connection.start_async(None, started)
+        wait_until(lambda: len(results) == 2)
+        buffer = self.stream.acquire_buffer()
+        buffer.data[:3] = b'one'
+        self.stream.send_buffer(buffer)
+        self.assertEqual(bytes(connection.read(10).data[:3]), b'one')
+        connection.hang_up()
+
+
+class TestForeignLoop(StreamTestCase):
+
+    def test_three_calls(self):
+        with self.started() as connection:
+            poll = select.poll()
+            poll.register(connection.get_fd(), select.POLLIN)
+            for number in range(20):
+                timer = threading.Timer(0.001, send, (self.stream, b'x'))
+                timer.start()
+                frame = None
+                while frame is None:
+                    if connection.prepare_wait():
+                        self.assertTrue(poll.poll(10000))
+                    connection.finish_wait()
+                    frame = _iostream.take(connection)
+                timer.join()
+
+
+class TestSocket(StreamTestCase):
+
+    def test_pair(self):
+        """A ready pair of sockets takes the place of a name."""
+        ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        theirs, ours = (Gio.Socket.new_from_fd(end.detach()) for end in ends)
+        self.stream.add_socket(theirs)
+        connection = IOStream.StreamConnection.new_for_socket(ours)
+        with connection:
+            self.assertIsNone(connection.read(0))
+            send(self.stream, b'pair')
+            self.assertEqual(bytes(connection.read(10).data[:4]), b'pair')
 
 
 if __name__ == '__main__':
