@@ -28,6 +28,7 @@ typedef struct {
   gboolean           changing;      /* a state method of the subclass runs */
   IOMemoryBacking   *pool;          /* memory of the buffers made by the stream */
   gboolean           pool_used;     /* a client could write it: replace it */
+  GPtrArray         *old_pools;     /* replaced, and the owner may still look at them */
   IOStreamBufferQueue *output_queue;
   IOStreamBufferQueue *input_queue;
 
@@ -42,6 +43,7 @@ typedef struct {
   gboolean           timestamps;
   IOStreamLink      *link;
   guint32            epoch;         /* counts the opens */
+  gboolean           terminated;
 } IOStreamPrivate;
 
 IOStreamPrivate *_io_stream_get_private     (IOStream      *self);

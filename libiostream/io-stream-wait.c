@@ -52,7 +52,19 @@ check_waiter (IOStream  *self,
 }
 
 static gboolean
-wait_locked (IOStreamPrivate  *priv,
+fail_wait (IOStream    *self,
+           int          code,
+           const char  *why,
+           GError     **error)
+{
+  g_set_error (error, IO_STREAM_ERROR, code, "Waiting for stream “%s”: %s",
+               io_service_get_name (IO_SERVICE (self)), why);
+  return FALSE;
+}
+
+static gboolean
+wait_locked (IOStream         *self,
+             IOStreamPrivate  *priv,
              gboolean        (*condition) (IOStreamPrivate *priv),
              gint64            deadline,
              GCancellable     *cancellable,
@@ -65,6 +77,8 @@ wait_locked (IOStreamPrivate  *priv,
         return TRUE;
       if (g_cancellable_set_error_if_cancelled (cancellable, error))
         return FALSE;
+      if (priv->terminated)
+        return fail_wait (self, IO_STREAM_ERROR_NOT_READY, "it is terminated", error);
       /* Announces the waiter, so that the context arms the bell for it. */
       if (priv->link != NULL)
         _io_notification_port_wake (priv->link->port);
@@ -72,11 +86,7 @@ wait_locked (IOStreamPrivate  *priv,
       if (deadline < 0)
         g_cond_wait (&priv->cond, &priv->lock);
       else if (!g_cond_wait_until (&priv->cond, &priv->lock, deadline) && !condition (priv))
-        {
-          g_set_error_literal (error, IO_STREAM_ERROR, IO_STREAM_ERROR_TIMEOUT,
-                               "Nothing happened to the stream in the time given");
-          return FALSE;
-        }
+        return fail_wait (self, IO_STREAM_ERROR_TIMEOUT, "nothing happened in the time given", error);
     }
 }
 
@@ -88,7 +98,8 @@ wait_for (IOStream      *self,
           GError       **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
-  gint64 deadline = timeout < 0 ? -1 : g_get_monotonic_time () + timeout;
+  gint64 now = g_get_monotonic_time ();
+  gint64 deadline = timeout < 0 || timeout > G_MAXINT64 - now ? -1 : now + timeout;
   gulong handler = 0;
   gboolean done;
 
@@ -100,7 +111,7 @@ wait_for (IOStream      *self,
 
   g_mutex_lock (&priv->lock);
   priv->n_waiters++;
-  done = wait_locked (priv, condition, deadline, cancellable, error);
+  done = wait_locked (self, priv, condition, deadline, cancellable, error);
   priv->n_waiters--;
   g_mutex_unlock (&priv->lock);
 
@@ -122,7 +133,8 @@ wait_for (IOStream      *self,
  *
  * Any thread but the one that serves the stream, where it fails with
  * %IO_STREAM_ERROR_CANNOT_LOCK. Fails with %IO_STREAM_ERROR_TIMEOUT when the
- * time is over and %G_IO_ERROR_CANCELLED when cancelled.
+ * time is over, %IO_STREAM_ERROR_NOT_READY when the stream is terminated and
+ * %G_IO_ERROR_CANCELLED when cancelled.
  *
  * Returns: %TRUE if there is a buffer
  * Since: 1.0

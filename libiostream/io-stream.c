@@ -283,6 +283,7 @@ io_stream_finalize (GObject *object)
 
   _io_stream_drop_buffers (self);
   g_ptr_array_unref (priv->buffers);
+  g_ptr_array_unref (priv->old_pools);
   _io_loan_book_clear (&priv->book);
   g_clear_object (&priv->output_queue);
   g_clear_object (&priv->input_queue);
@@ -516,6 +517,18 @@ io_stream_class_init (IOStreamClass *klass)
                   0, NULL, NULL, NULL, G_TYPE_NONE, 0);
 }
 
+/* Whoever waits for the stream waits in vain from now on. */
+static void
+inactive_cb (IOStream *self)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+
+  g_mutex_lock (&priv->lock);
+  priv->terminated = TRUE;
+  g_cond_broadcast (&priv->cond);
+  g_mutex_unlock (&priv->lock);
+}
+
 static void
 io_stream_init (IOStream *self)
 {
@@ -524,8 +537,10 @@ io_stream_init (IOStream *self)
   g_mutex_init (&priv->lock);
   g_cond_init (&priv->cond);
   priv->buffers = g_ptr_array_new_with_free_func (g_object_unref);
+  priv->old_pools = g_ptr_array_new_with_free_func ((GDestroyNotify) _io_memory_backing_unref);
   priv->fork_count = _io_fork_count ();
   priv->thread = g_thread_self ();
+  g_signal_connect (self, "notify::inactive", G_CALLBACK (inactive_cb), NULL);
 }
 
 /**
