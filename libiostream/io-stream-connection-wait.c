@@ -227,7 +227,7 @@ io_stream_connection_wait (IOStreamConnection  *self,
                            GError             **error)
 {
   IOStreamConnectionPrivate *priv;
-  gint64 deadline;
+  gint64 now, deadline;
 
   g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
@@ -235,7 +235,10 @@ io_stream_connection_wait (IOStreamConnection  *self,
 
   priv = _io_stream_connection_get_private (self);
   io_stream_connection_set_notify_in_context (self, FALSE);
-  deadline = timeout > 0 ? g_get_monotonic_time () + timeout : timeout;
+  now = g_get_monotonic_time ();
+  if (timeout > G_MAXINT64 - now)
+    timeout = -1;
+  deadline = timeout > 0 ? now + timeout : timeout;
 
   while (!has_output (priv))
     {
