@@ -9,6 +9,8 @@
 /* How many rows of GET_BUFFERS fit into one packet. */
 #define ROWS_PER_PACKET 80
 #define CACHE_LINES 128
+/* How many clients may come and go while the owner sits on a buffer. */
+#define MAX_OLD_POOLS 8
 
 static int
 get_reference_count (gpointer        home,
@@ -180,22 +182,92 @@ _io_stream_make_buffers (IOStream  *self,
   return TRUE;
 }
 
+/* Takes all free buffers, so that no thread meets one in between. Returns how
+ * many the owner has. */
+static guint
+hide_free_buffers (IOStreamPrivate *priv,
+                   GArray          *hidden)
+{
+  guint n_owned;
+  guint32 id;
+
+  g_mutex_lock (&priv->lock);
+  _io_loan_book_drop_arrivals (&priv->book);
+  n_owned = priv->book.count - priv->book.n_free;
+  while ((id = _io_loan_book_acquire (&priv->book)) != IO_STREAM_BUFFER_ID_INVALID)
+    g_array_append_val (hidden, id);
+  g_mutex_unlock (&priv->lock);
+
+  return n_owned;
+}
+
+static void
+show_free_buffers (IOStreamPrivate *priv,
+                   GArray          *hidden)
+{
+  g_mutex_lock (&priv->lock);
+  for (guint i = hidden->len; i > 0; i--)
+    _io_loan_book_release (&priv->book, g_array_index (hidden, guint32, i - 1));
+  g_mutex_unlock (&priv->lock);
+}
+
+/* The owner may be reading what the last client filled: as long as it has any
+ * buffer, what it can have the address of stays mapped. */
+static gboolean
+retire_pool (IOStream  *self,
+             guint      n_owned,
+             GError   **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+
+  if (n_owned == 0)
+    g_ptr_array_set_size (priv->old_pools, 0);
+  else if (priv->old_pools->len < MAX_OLD_POOLS)
+    g_ptr_array_add (priv->old_pools, _io_memory_backing_ref (priv->pool));
+  else
+    {
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
+                   "Cannot replace the memory of stream “%s”: its owner has had %u of its buffers since %u clients",
+                   io_service_get_name (IO_SERVICE (self)), n_owned, priv->old_pools->len);
+      return FALSE;
+    }
+
+  return TRUE;
+}
+
+static gboolean
+replace_pool (IOStream  *self,
+              guint      n_owned,
+              GError   **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  g_autoptr (GPtrArray) buffers = g_ptr_array_new ();
+
+  for (guint id = 0; id < priv->buffers->len; id++)
+    if (is_of_pool (priv->pool, g_ptr_array_index (priv->buffers, id)))
+      g_ptr_array_add (buffers, g_ptr_array_index (priv->buffers, id));
+
+  return retire_pool (self, n_owned, error) && fill_pool (self, buffers, error);
+}
+
 /* Memory that a client could write never meets the next client. */
 gboolean
 _io_stream_refresh_memory (IOStream  *self,
                            GError   **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
-  g_autoptr (GPtrArray) buffers = NULL;
+  g_autoptr (GArray) hidden = NULL;
+  guint n_owned;
+  gboolean done;
 
   if (!priv->pool_used || priv->pool == NULL)
     return TRUE;
 
-  buffers = g_ptr_array_new ();
-  for (guint id = 0; id < priv->buffers->len; id++)
-    if (is_of_pool (priv->pool, g_ptr_array_index (priv->buffers, id)))
-      g_ptr_array_add (buffers, g_ptr_array_index (priv->buffers, id));
-  if (!fill_pool (self, buffers, error))
+  hidden = g_array_new (FALSE, FALSE, sizeof (guint32));
+  n_owned = hide_free_buffers (priv, hidden);
+  done = replace_pool (self, n_owned, error);
+  show_free_buffers (priv, hidden);
+  if (!done)
     return FALSE;
 
   priv->pool_used = FALSE;
@@ -231,6 +303,7 @@ _io_stream_drop_buffers (IOStream *self)
 
   g_ptr_array_foreach (buffers, (GFunc) (void *) leave_home, NULL);
   g_clear_pointer (&priv->pool, _io_memory_backing_unref);
+  g_ptr_array_set_size (priv->old_pools, 0);
 }
 
 static void
