@@ -24,7 +24,8 @@ typedef struct {
   _Atomic uint32_t       *own_word;   /* NULL: the other side rings always */
   const _Atomic uint32_t *peer_word;  /* NULL: ring always */
   guint32                 sleep;      /* number of our last sleep */
-  guint32                 forks;      /* process of that sleep, see below */
+  guint                   forks;      /* of that sleep: what a child inherits asleep is
+                                         the sleep of its parent */
   gboolean                armed;
   _Atomic uint32_t        rung;       /* number of the peer's sleep we ended */
   atomic_bool             hung_up;    /* the other end is gone */
@@ -36,10 +37,6 @@ typedef enum {
   IO_BELL_HUNG_UP
 } IOBellResult;
 
-/* How many forks there are between the start of the program and this process.
- * What a child inherits asleep is the sleep of its parent: it must not end it
- * in the shared words. */
-guint32      _io_bell_count_forks (void);
 gboolean     _io_bell_create_pair (int                      fds[2],
                                    GError                 **error);
 /* Takes over @fd, and makes it non-blocking and close-on-exec. */

@@ -5,36 +5,16 @@
 #include "io-bell-private.h"
 
 #include "io-error.h"
+#include "io-fork-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 /* Each send is an allocation of the kernel's, so a full bell holds only some
  * hundreds of rings; one read empties it. */
 #define DRAIN_SIZE 512
-
-static guint32 n_forks;
-
-static void
-count_fork_cb (void)
-{
-  n_forks++;
-}
-
-static void
-watch_forks (void)
-{
-  static gsize done = 0;
-
-  if (g_once_init_enter (&done))
-    {
-      pthread_atfork (NULL, NULL, count_fork_cb);
-      g_once_init_leave (&done, 1);
-    }
-}
 
 /* Two descriptors of one socket share its O_NONBLOCK, so a peer that was given
  * a copy of ours could clear it: no call here relies on it. */
@@ -72,12 +52,6 @@ is_hung_up (IOBell *self)
   return atomic_load_explicit (&self->hung_up, memory_order_relaxed);
 }
 
-guint32
-_io_bell_count_forks (void)
-{
-  return n_forks;
-}
-
 gboolean
 _io_bell_create_pair (int      fds[2],
                       GError **error)
@@ -104,13 +78,12 @@ _io_bell_init (IOBell                 *self,
                _Atomic uint32_t       *own_word,
                const _Atomic uint32_t *peer_word)
 {
-  watch_forks ();
 
   self->fd = fd;
   self->own_word = own_word;
   self->peer_word = peer_word;
   self->sleep = 0;
-  self->forks = 0;
+  self->forks = _io_fork_count ();
   self->armed = FALSE;
   atomic_init (&self->rung, 0);
   atomic_init (&self->hung_up, FALSE);
@@ -138,7 +111,7 @@ _io_bell_arm_unfenced (IOBell *self)
     self->sleep = 1;
 
   self->armed = TRUE;
-  self->forks = n_forks;
+  self->forks = _io_fork_count ();
   if (self->own_word != NULL)
     atomic_store_explicit (self->own_word, self->sleep, memory_order_relaxed);
 }
@@ -157,7 +130,7 @@ _io_bell_disarm (IOBell *self)
     return;
 
   self->armed = FALSE;
-  if (self->own_word != NULL && self->forks == n_forks)
+  if (self->own_word != NULL && self->forks == _io_fork_count ())
     atomic_store_explicit (self->own_word, 0, memory_order_relaxed);
 }
 

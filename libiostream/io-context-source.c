@@ -4,6 +4,8 @@
 
 #include "io-context-source-private.h"
 
+#include "io-fork-private.h"
+
 #include <errno.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -37,7 +39,7 @@ struct _IOContextSource {
   GSource       source;
   GMainContext *context;     /* borrowed: it owns the source */
   int           epoll_fd;    /* -1 until the first bell */
-  guint32       forks;
+  guint         forks;
   guint         n_ports;
   GQueue        active;
   GQueue        asleep;
@@ -72,7 +74,7 @@ forget_source (IOContextSource *self)
 static gboolean
 is_forked (IOContextSource *self)
 {
-  return self->forks != _io_bell_count_forks ();
+  return self->forks != _io_fork_count ();
 }
 
 static gboolean
@@ -585,7 +587,7 @@ context_source_new (GMainContext *context)
 
   self->context = context;
   self->epoll_fd = -1;
-  self->forks = _io_bell_count_forks ();
+  self->forks = _io_fork_count ();
   self->last_work = G_MININT64 / 2;
   g_mutex_init (&self->lock);
   atomic_init (&self->n_woken, 0);

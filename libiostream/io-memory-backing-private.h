@@ -67,6 +67,8 @@ gboolean         _io_memory_backing_give_up_writing (IOMemoryBacking  *self,
                                                      GError          **error);
 /* Keeps the mapping out of forked children. */
 void             _io_memory_backing_dont_fork    (IOMemoryBacking     *self);
+/* TRUE in a child that was kept from the mapping: the addresses are void. */
+gboolean         _io_memory_backing_is_absent    (IOMemoryBacking     *self);
 /* Closes our descriptor; the mappings stay. */
 void             _io_memory_backing_close_fd     (IOMemoryBacking     *self);
 

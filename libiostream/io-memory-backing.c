@@ -5,6 +5,7 @@
 #include "io-memory-backing-private.h"
 
 #include "io-error.h"
+#include "io-fork-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,6 +50,7 @@ struct _IOMemoryBacking {
   int             fd;            /* -1 when closed */
   gboolean        writable;
   gboolean        dont_fork;
+  guint           fork_count;   /* when it was kept out of children */
   guint8         *maps[N_MAPS];  /* NULL: not mapped; never moves once it is */
 };
 
@@ -482,8 +484,9 @@ _io_memory_backing_unref (IOMemoryBacking *self)
   if (!g_atomic_ref_count_dec (&self->refs))
     return;
 
+  /* A child may have something else at the address that it did not get. */
   for (int i = 0; i < N_MAPS; i++)
-    if (self->maps[i] != NULL)
+    if (self->maps[i] != NULL && !_io_memory_backing_is_absent (self))
       munmap (self->maps[i], self->size);
 
   close_fd (&self->fd);
@@ -580,9 +583,16 @@ _io_memory_backing_dont_fork (IOMemoryBacking *self)
   G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
   self->dont_fork = TRUE;
+  self->fork_count = _io_fork_count ();
   for (int i = 0; i < N_MAPS; i++)
     if (self->maps[i] != NULL)
       madvise (self->maps[i], self->size, MADV_DONTFORK);
+}
+
+gboolean
+_io_memory_backing_is_absent (IOMemoryBacking *self)
+{
+  return self->dont_fork && self->fork_count != _io_fork_count ();
 }
 
 void

@@ -118,6 +118,9 @@ io_stream_buffer_queue_get_head_index (IOStreamBufferQueue *self)
 {
   g_return_val_if_fail (IO_IS_STREAM_BUFFER_QUEUE (self), 0);
 
+  if (_io_memory_backing_is_absent (self->writer))
+    return 0;
+
   return atomic_load_explicit (&self->writer_page->produced, memory_order_relaxed);
 }
 
@@ -138,6 +141,9 @@ guint64
 io_stream_buffer_queue_get_tail_index (IOStreamBufferQueue *self)
 {
   g_return_val_if_fail (IO_IS_STREAM_BUFFER_QUEUE (self), 0);
+
+  if (_io_memory_backing_is_absent (self->reader))
+    return 0;
 
   return atomic_load_explicit (&self->reader_page->consumed, memory_order_relaxed);
 }
@@ -165,6 +171,9 @@ io_stream_buffer_queue_peek_entry (IOStreamBufferQueue      *self,
 
   g_return_val_if_fail (IO_IS_STREAM_BUFFER_QUEUE (self), FALSE);
   g_return_val_if_fail (entry != NULL, FALSE);
+
+  if (_io_memory_backing_is_absent (self->writer))
+    return FALSE;
 
   _io_ring_init (&ring, self->writer_page->entries, self->entry_count, index);
 

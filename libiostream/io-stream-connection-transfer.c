@@ -14,7 +14,7 @@ _io_stream_connection_read_state (IOStreamConnection *self)
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
   guint32 state;
 
-  if (!priv->usable)
+  if (!priv->usable || priv->fork_count != _io_fork_count ())
     return IO_STREAM_STATE_CLOSED;
 
   state = atomic_load_explicit (&priv->peer.page->state, memory_order_acquire);

@@ -4,12 +4,15 @@
 
 #include "io-stream-connection-private.h"
 
+#include "io-fork-private.h"
+
 /* For clients that block, and for loops that know nothing of GLib. */
 
 static gboolean
 has_output (IOStreamConnectionPrivate *priv)
 {
-  return priv->attached && _io_ring_is_published (&priv->output, priv->output.index);
+  return priv->attached && priv->fork_count == _io_fork_count () &&
+         _io_ring_is_published (&priv->output, priv->output.index);
 }
 
 static gboolean
@@ -139,7 +142,7 @@ io_stream_connection_prepare_wait (IOStreamConnection *self)
 
   priv = _io_stream_connection_get_private (self);
   io_stream_connection_set_notify_in_context (self, FALSE);
-  if (!priv->usable || has_output (priv) || see_state (self))
+  if (!priv->usable || priv->fork_count != _io_fork_count () || has_output (priv) || see_state (self))
     return FALSE;
 
   return io_notification_port_prepare_wait (priv->port);

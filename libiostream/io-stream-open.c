@@ -118,6 +118,9 @@ collect_last (IOStream     *self,
   gboolean has_news;
   guint32 token;
 
+  if (_io_memory_backing_is_absent (link->peer.backing))
+    return;
+
   g_mutex_lock (&priv->lock);
   _io_stream_drain_locked (priv);
   has_news = link->has_news;

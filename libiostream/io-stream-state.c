@@ -26,7 +26,7 @@ _io_stream_publish_state (IOStream *self)
   g_autoptr (GEnumClass) states = g_type_class_ref (IO_TYPE_STREAM_STATE);
 
   g_mutex_lock (&priv->lock);
-  if (priv->link != NULL)
+  if (priv->link != NULL && priv->fork_count == _io_fork_count ())
     {
       atomic_store_explicit (&priv->link->own.page->state, priv->state, memory_order_release);
       _io_notification_port_ring (priv->link->port);

@@ -81,7 +81,7 @@ _io_stream_drain_locked (IOStreamPrivate *priv)
   IOStreamBufferQueueEntry entry;
   guint n_home = 0;
 
-  if (link == NULL || !link->ready || link->violation != NULL)
+  if (link == NULL || !link->ready || link->violation != NULL || priv->fork_count != _io_fork_count ())
     return 0;
 
   while (_io_ring_take (&link->input, &entry) && take_back (priv, link, &entry))
@@ -377,7 +377,7 @@ notify_locked (IOStreamPrivate *priv)
 {
   IOStreamLink *link = priv->link;
 
-  if (link == NULL)
+  if (link == NULL || priv->fork_count != _io_fork_count ())
     return;
 
   atomic_store_explicit (&link->own.page->produced, link->output.index, memory_order_relaxed);

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A forked child has the objects, but not the shared pages: whatever it calls
+ * is answered, nothing crashes, and the parent notices nothing. */
+
+#include "stream-util.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void
+set_up (StreamPair    *pair,
+        gconstpointer  data)
+{
+  stream_util_set_up (pair, IO_STREAM_MODE_OUTPUT);
+  stream_util_start (pair->client);
+}
+
+static void
+tear_down (StreamPair    *pair,
+           gconstpointer  data)
+{
+  stream_util_tear_down (pair);
+}
+
+static void
+in_child (void     (*func) (StreamPair *pair),
+          StreamPair *pair)
+{
+  pid_t pid = fork ();
+  int status;
+
+  g_assert_cmpint (pid, >=, 0);
+  if (pid == 0)
+    {
+      func (pair);
+      _exit (0);
+    }
+
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  g_assert_true (WIFEXITED (status));
+  g_assert_cmpint (WEXITSTATUS (status), ==, 0);
+}
+
+static void
+use_client (StreamPair *pair)
+{
+  IOStreamBufferQueueEntry entry = { 0, };
+  IOStreamConnection *client = pair->client;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_cmpint (io_stream_connection_get_state (client), ==, IO_STREAM_STATE_CLOSED);
+  g_assert_false (io_stream_connection_dequeue_output_entry (client, &entry));
+  g_assert_false (io_stream_connection_return_entry (client, &entry, &error));
+  g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN);
+  g_clear_error (&error);
+  g_assert_false (io_stream_connection_enqueue_input_buffer (client, 0, 0, 0, 0, 0, &error));
+  g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN);
+  g_clear_error (&error);
+  g_assert_false (io_stream_connection_send_input_notification (client, 1, &error));
+  g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN);
+  g_clear_error (&error);
+  g_assert_false (io_stream_connection_wait (client, -1, NULL, &error));
+  g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN);
+  g_clear_error (&error);
+  g_assert_false (io_stream_connection_start (client, NULL, &error));
+  g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN);
+  g_assert_false (io_stream_connection_prepare_wait (client));
+  io_stream_connection_finish_wait (client);
+  g_assert_cmpuint (io_stream_buffer_queue_get_head_index (io_stream_connection_get_output_queue (client)), ==, 0);
+  g_assert_false (io_stream_buffer_queue_peek_entry (io_stream_connection_get_output_queue (client), 0, &entry));
+  io_connection_hang_up (IO_CONNECTION (client));
+  g_object_unref (client);
+}
+
+static void
+use_owner (StreamPair *pair)
+{
+  g_autoptr (GError) error = NULL;
+  IOStreamBuffer *buffer = io_stream_acquire_buffer (pair->stream, &error);
+  IOStreamBufferQueueEntry entry;
+
+  if (buffer != NULL)
+    {
+      g_assert_false (io_stream_send_buffer (pair->stream, buffer, &error));
+      g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN);
+    }
+  g_assert_false (io_stream_dequeue_input_entry (pair->stream, &entry));
+  g_assert_true (io_stream_send_output_notification (pair->stream, NULL));
+}
+
+static void
+test_fork (StreamPair    *pair,
+           gconstpointer  data)
+{
+  IOStreamBufferQueueEntry entry;
+
+  stream_util_send (pair->stream, 1);
+  in_child (use_client, pair);
+  in_child (use_owner, pair);
+
+  /* All as before here. */
+  stream_util_take (pair->client, 1, &entry);
+  stream_util_send (pair->stream, 2);
+  stream_util_return (pair->client, &entry);
+  stream_util_take (pair->client, 2, &entry);
+  stream_util_return (pair->client, &entry);
+}
+
+int
+main (int   argc,
+      char *argv[])
+{
+  char *dir;
+  int status;
+
+  g_test_init (&argc, &argv, NULL);
+  dir = stream_util_make_runtime_dir ();
+
+  g_test_add ("/stream/fork", StreamPair, NULL, set_up, test_fork, tear_down);
+
+  status = g_test_run ();
+  stream_util_remove_runtime_dir (dir);
+
+  return status;
+}
