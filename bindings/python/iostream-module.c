@@ -139,6 +139,13 @@ module_array (PyObject *module,
   return iostream_array_new (memory, dtype, shape, offset);
 }
 
+static PyObject *
+module_wait (PyObject *module,
+             PyObject *args)
+{
+  return iostream_wait (args);
+}
+
 static PyMethodDef module_methods[] = {
   { "array", module_array, METH_VARARGS,
     "array(memory, dtype, shape, offset, /)\n--\n\n"
@@ -146,6 +153,9 @@ static PyMethodDef module_methods[] = {
   { "take", module_take, METH_O,
     "take(connection, /)\n--\n\n"
     "The next frame in the queue, or None if it is empty." },
+  { "wait", module_wait, METH_VARARGS,
+    "wait(object, method, timeout, cancellable, /)\n--\n\n"
+    "Calls a method of the library that waits, so that Ctrl-C ends it." },
   { NULL }
 };
 

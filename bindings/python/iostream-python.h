@@ -66,4 +66,6 @@ gboolean  iostream_loan_send         (Loan                           *loan,
 PyObject *iostream_frame_new         (Loan        *loan);
 PyObject *iostream_frame_take        (PyObject    *connection);
 
+PyObject *iostream_wait              (PyObject    *args);
+
 G_END_DECLS

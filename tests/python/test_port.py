@@ -33,6 +33,15 @@ class TestPort(TestCase):
         with self.assertStreamError(IOStream.StreamError.TIMEOUT):
             self.two.wait(0)
 
+    def test_wrong_arguments(self):
+        for arguments in (('x',), (1, 'x'), (1, self.one), (), (2**70,)):
+            with self.assertRaises((TypeError, OverflowError)):
+                self.two.wait(*arguments)
+
+    def test_long_timeout(self):
+        self.one.send_notification()
+        self.assertTrue(self.two.wait(2**63 - 1))
+
     def test_cancelled(self):
         cancellable = Gio.Cancellable()
         timer = threading.Timer(0.05, cancellable.cancel)

@@ -112,7 +112,7 @@ class TestInterrupt(StreamTestCase):
         finally:
             child.kill()
             child.communicate()
-        self.assertIn('KeyboardInterrupt', errors)
+        self.assertRegex(errors, r'\nKeyboardInterrupt\n$')
         return output
 
     def wait_for(self, wait):
@@ -137,6 +137,36 @@ with connection:
 
     def test_read_with_timeout(self):
         self.wait_for('connection.read(60)')
+
+    def test_wait(self):
+        self.wait_for('connection.wait(-1)')
+
+    def test_wait_with_timeout(self):
+        self.wait_for('connection.wait(60 * 1000000)')
+
+    def wait_as_owner(self, wait):
+        self.interrupt(f'''
+with IOStream.WorkLoop.new('x') as loop:
+    stream = IOStream.Stream(name='waiter', work_loop=loop, buffer_count=1,
+                             data_size=64, mode=IOStream.StreamMode.INPUT)
+    stream.register()
+    stream.acquire_buffer()
+    print('waiting', flush=True)
+    {wait}
+''')
+
+    def test_wait_buffer(self):
+        self.wait_as_owner('stream.wait_buffer(-1)')
+
+    def test_wait_input(self):
+        self.wait_as_owner('stream.wait_input(-1)')
+
+    def test_wait_on_port(self):
+        self.interrupt('''
+result, one, two = IOStream.NotificationPort.new_pair()
+print('waiting', flush=True)
+one.wait(60 * 1000000)
+''')
 
     def test_owner_that_sleeps(self):
         self.interrupt('''

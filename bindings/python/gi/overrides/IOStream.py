@@ -29,10 +29,6 @@ _VFUNC_THROWS = 1 << 3
 # seconds.
 _LONGEST_POLL = 0.5
 
-# A wait in C does not see Ctrl-C at all; it is cut into pieces of so many
-# microseconds.
-_LONGEST_WAIT = 100000
-
 
 def _make_error(exception, function):
     lines = traceback.format_exception_only(type(exception), exception)
@@ -89,21 +85,6 @@ def _get_view(memory_map):
     return memoryview(b'' if memory is None else memory)
 
 
-def _wait_in_pieces(wait, timeout, cancellable):
-    deadline = time.monotonic_ns() // 1000 + timeout
-    while True:
-        piece = _LONGEST_WAIT
-        if timeout >= 0:
-            piece = min(max(deadline - time.monotonic_ns() // 1000, 0), piece)
-        try:
-            return wait(piece, cancellable)
-        except GLib.Error as error:
-            if (not error.matches(IOStream.StreamError.quark(),
-                                  IOStream.StreamError.TIMEOUT) or
-                    (timeout >= 0 and piece < _LONGEST_WAIT)):
-                raise
-
-
 @override
 class MemoryMap(IOStream.MemoryMap):
 
@@ -118,7 +99,7 @@ class NotificationPort(IOStream.NotificationPort):
 
     def wait(self, timeout, cancellable=None):
         """As in C; Ctrl-C ends it."""
-        return _wait_in_pieces(super().wait, timeout, cancellable)
+        return _iostream.wait(self, 'wait', timeout, cancellable)
 
 
 @override
@@ -170,11 +151,11 @@ class Stream(IOStream.Stream):
 
     def wait_buffer(self, timeout, cancellable=None):
         """As in C; Ctrl-C ends it."""
-        return _wait_in_pieces(super().wait_buffer, timeout, cancellable)
+        return _iostream.wait(self, 'wait_buffer', timeout, cancellable)
 
     def wait_input(self, timeout, cancellable=None):
         """As in C; Ctrl-C ends it."""
-        return _wait_in_pieces(super().wait_input, timeout, cancellable)
+        return _iostream.wait(self, 'wait_input', timeout, cancellable)
 
 
 @override
@@ -275,7 +256,7 @@ class StreamConnection(IOStream.StreamConnection):
 
     def wait(self, timeout, cancellable=None):
         """As in C; Ctrl-C ends it."""
-        return _wait_in_pieces(super().wait, timeout, cancellable)
+        return _iostream.wait(self, 'wait', timeout, cancellable)
 
     def _iostream_wait(self, deadline=None):
         """The next frame, or None at the end or the deadline."""
