@@ -18,6 +18,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -247,10 +248,19 @@ class TestTransfer(ToolCase):
         data = os.urandom(1_000_000)
         owner = self.publish('x', '-', stdin=subprocess.PIPE)
         client = self.start('cat', 'x')
-        with owner.stdin:
-            owner.stdin.write(data)
+
+        # What is read from a pipe goes out in small pieces, so not all of it
+        # finds room before the other end is read.
+        def feed():
+            with owner.stdin:
+                owner.stdin.write(data)
+
+        feeder = threading.Thread(target=feed, daemon=True)
+        feeder.start()
+        received = self.finish(client)
+        feeder.join(TIMEOUT)
         owner.stdin = None
-        self.assertEqual(self.finish(client), data)
+        self.assertEqual(received, data)
         self.finish(owner)
 
     def test_output_is_a_file(self):
