@@ -16,8 +16,9 @@ G_BEGIN_DECLS
 typedef struct {
   IOAbiEntry *entries;
   guint32     mask;
-  guint8      shift;
+  guint32     mark;    /* of the lap of the index, as it stands in the tag */
   guint64     index;   /* of the next entry to write, or to read */
+  guint8      shift;
 } IORing;
 
 /* @count: a power of two, at most IO_ABI_MAX_ENTRIES */
@@ -41,6 +42,14 @@ _io_ring_expected_tag (const IORing *self,
   return _io_ring_lap (self, index) << 24;
 }
 
+static inline void
+_io_ring_advance (IORing *self)
+{
+  self->index++;
+  if (G_UNLIKELY ((self->index & self->mask) == 0))
+    self->mark = _io_ring_expected_tag (self, self->index);
+}
+
 /* Is there an entry at @index? One relaxed load. */
 static inline gboolean
 _io_ring_is_published (const IORing *self,
@@ -61,7 +70,7 @@ _io_ring_take (IORing                   *self,
   IOAbiEntry *slot = &self->entries[self->index & self->mask];
   guint32 tag = atomic_load_explicit (&slot->tag, memory_order_acquire);
 
-  if ((tag & 0xff000000u) != _io_ring_expected_tag (self, self->index))
+  if ((tag & 0xff000000u) != self->mark)
     return FALSE;
 
   entry->buffer_id = tag & 0xffffu;
@@ -72,7 +81,7 @@ _io_ring_take (IORing                   *self,
   entry->sequence = atomic_load_explicit (&slot->sequence, memory_order_relaxed);
   entry->timestamp = atomic_load_explicit (&slot->timestamp, memory_order_relaxed);
   entry->reserved = 0;
-  self->index++;
+  _io_ring_advance (self);
 
   return TRUE;
 }
@@ -84,7 +93,7 @@ _io_ring_put (IORing                         *self,
               const IOStreamBufferQueueEntry *entry)
 {
   IOAbiEntry *slot = &self->entries[self->index & self->mask];
-  guint32 tag = _io_ring_expected_tag (self, self->index) | (entry->buffer_id & 0xffffu);
+  guint32 tag = self->mark | (entry->buffer_id & 0xffffu);
 
   atomic_store_explicit (&slot->data_offset, entry->data_offset, memory_order_relaxed);
   atomic_store_explicit (&slot->data_length, entry->data_length, memory_order_relaxed);
@@ -93,7 +102,7 @@ _io_ring_put (IORing                         *self,
   atomic_store_explicit (&slot->sequence, entry->sequence, memory_order_relaxed);
   atomic_store_explicit (&slot->timestamp, entry->timestamp, memory_order_relaxed);
   atomic_store_explicit (&slot->tag, tag, memory_order_release);
-  self->index++;
+  _io_ring_advance (self);
 }
 
 G_END_DECLS

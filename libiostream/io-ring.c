@@ -17,4 +17,5 @@ _io_ring_init (IORing     *self,
   self->mask = count - 1;
   self->shift = (guint8) g_bit_nth_msf (count, -1);
   self->index = start_index;
+  self->mark = _io_ring_expected_tag (self, start_index);
 }
