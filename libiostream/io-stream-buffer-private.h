@@ -32,6 +32,7 @@ void                       _io_stream_buffer_set_home   (IOStreamBuffer         
                                                          const IOStreamBufferHomeFuncs *funcs,
                                                          guint32                        id);
 gpointer                   _io_stream_buffer_peek_home  (IOStreamBuffer                *self);
+guint32                    _io_stream_buffer_peek_id    (IOStreamBuffer                *self);
 /* Puts new memory behind the buffer; the caller knows that nobody has it. */
 void                       _io_stream_buffer_replace    (IOStreamBuffer                *self,
                                                          IOMemoryDescriptor            *data,

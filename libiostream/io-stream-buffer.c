@@ -264,6 +264,12 @@ _io_stream_buffer_peek_home (IOStreamBuffer *self)
   return get_private (self)->home;
 }
 
+guint32
+_io_stream_buffer_peek_id (IOStreamBuffer *self)
+{
+  return get_private (self)->id;
+}
+
 static void
 replace_part (IOMemoryDescriptor **place,
               IOMemoryMap        **map,

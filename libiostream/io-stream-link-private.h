@@ -41,10 +41,18 @@ IOStreamLink *_io_stream_link_new   (IOStream                      *stream,
                                      const IONotificationPortFuncs *funcs,
                                      GError                       **error);
 void          _io_stream_link_free  (IOStreamLink                  *self);
-/* What the client wrote, once: checks the bounds of @entry against the parts
- * of its buffer. */
-gboolean      _io_stream_check_entry_range (const IOStreamBufferQueueEntry *entry,
-                                            gsize                           data_size,
-                                            gsize                           control_size);
+
+/* What the peer wrote, copied out once: does it lie within the parts of its
+ * buffer? */
+static inline gboolean
+_io_stream_check_entry_range (const IOStreamBufferQueueEntry *entry,
+                              gsize                           data_size,
+                              gsize                           control_size)
+{
+  return entry->data_length <= data_size &&
+         entry->data_offset <= data_size - entry->data_length &&
+         entry->control_length <= control_size &&
+         entry->control_offset <= control_size - entry->control_length;
+}
 
 G_END_DECLS

@@ -72,14 +72,3 @@ _io_stream_link_free (IOStreamLink *self)
   g_free (self->violation);
   g_free (self);
 }
-
-gboolean
-_io_stream_check_entry_range (const IOStreamBufferQueueEntry *entry,
-                              gsize                           data_size,
-                              gsize                           control_size)
-{
-  return entry->data_length <= data_size &&
-         entry->data_offset <= data_size - entry->data_length &&
-         entry->control_length <= control_size &&
-         entry->control_offset <= control_size - entry->control_length;
-}

@@ -271,7 +271,7 @@ io_stream_release_buffer (IOStream       *self,
   g_return_if_fail (_io_stream_buffer_peek_home (buffer) == self);
 
   priv = _io_stream_get_private (self);
-  id = io_stream_buffer_get_buffer_id (buffer);
+  id = _io_stream_buffer_peek_id (buffer);
   g_mutex_lock (&priv->lock);
   owned = id < priv->book.count && _io_loan_book_release (&priv->book, id);
   if (owned && priv->n_waiters > 0)
@@ -477,7 +477,7 @@ io_stream_enqueue_output_buffer (IOStream        *self,
   if (!check_home (self, buffer, error))
     return FALSE;
 
-  entry.buffer_id = io_stream_buffer_get_buffer_id (buffer);
+  entry.buffer_id = _io_stream_buffer_peek_id (buffer);
   entry.data_offset = data_offset;
   entry.data_length = data_length;
   entry.control_offset = control_offset;
@@ -521,7 +521,7 @@ io_stream_send_buffer (IOStream        *self,
 
   priv = _io_stream_get_private (self);
   parts = _io_stream_buffer_peek_parts (buffer);
-  entry.buffer_id = io_stream_buffer_get_buffer_id (buffer);
+  entry.buffer_id = _io_stream_buffer_peek_id (buffer);
   entry.data_length = (guint32) parts->data_size;
   entry.control_length = (guint32) parts->control_size;
 
