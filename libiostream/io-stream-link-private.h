@@ -30,6 +30,8 @@ typedef struct {
   _Atomic gboolean    has_news;    /* returns came that were not announced yet */
   _Atomic gboolean    is_broken;   /* there is a violation to report */
 
+  guint               collect_every; /* acquires for which free buffers do */
+  guint               n_acquired;  /* since returns were looked for */
   gboolean            starved;     /* the owner found no buffer, and the context knows */
   char               *violation;   /* what the client did, until its connection is ended */
 } IOStreamLink;

@@ -17,6 +17,10 @@ link_of (IOStreamPrivate *priv,
   return priv->link != NULL && priv->link->client == client ? priv->link : NULL;
 }
 
+/* So much of a processor's cache may be taken by free buffers. */
+#define WARM_BYTES        (256 * 1024)
+#define MAX_COLLECT_EVERY 16
+
 /* What is made for this client alone: its two regions, and the buffers if it
  * can write them. */
 static guint64
@@ -59,6 +63,24 @@ check_limits (IOStream      *self,
   return FALSE;
 }
 
+/* Looking at returns costs the cache line that the client writes. A buffer that
+ * came back is the one that is still in the cache, which is worth more than
+ * that line if the buffers are large; of small ones many fit there. */
+static guint
+get_collect_every (IOStreamPrivate *priv)
+{
+  gsize largest = 1;
+
+  for (guint i = 0; i < priv->buffers->len; i++)
+    {
+      const IOStreamBufferParts *parts = _io_stream_buffer_peek_parts (g_ptr_array_index (priv->buffers, i));
+
+      largest = MAX (largest, parts->data_size + parts->control_size);
+    }
+
+  return (guint) CLAMP (WARM_BYTES / largest, 1, MAX_COLLECT_EVERY);
+}
+
 gboolean
 _io_stream_make_link (IOStream      *self,
                       IOUserClient  *client,
@@ -79,6 +101,7 @@ _io_stream_make_link (IOStream      *self,
   if (link == NULL)
     return FALSE;
   link->limit = MIN (link->limit, max_buffers);
+  link->collect_every = get_collect_every (priv);
 
   g_mutex_lock (&priv->lock);
   _io_loan_book_drop_arrivals (&priv->book);

@@ -84,6 +84,7 @@ _io_stream_drain_locked (IOStreamPrivate *priv)
   if (link == NULL || !link->ready || link->violation != NULL || priv->fork_count != _io_fork_count ())
     return 0;
 
+  link->n_acquired = 0;
   while (_io_ring_take (&link->input, &entry) && take_back (priv, link, &entry))
     n_home++;
 
@@ -199,6 +200,16 @@ ask_for_returns (IOStreamLink *link)
   _io_notification_port_wake (link->port);
 }
 
+/* Now and then, or when there is no other way. */
+static void
+collect_locked (IOStreamPrivate *priv)
+{
+  IOStreamLink *link = priv->link;
+
+  if (link != NULL && (priv->book.n_free == 0 || ++link->n_acquired >= link->collect_every))
+    _io_stream_drain_locked (priv);
+}
+
 /**
  * io_stream_acquire_buffer:
  * @self: a stream
@@ -206,7 +217,8 @@ ask_for_returns (IOStreamLink *link)
  *
  * Takes a free buffer, so that the owner can fill it: from now on until it is
  * sent or released nobody else has it. The stream keeps its reference.
- * Collects first what clients have returned; never waits.
+ * Collects what clients have returned, not every time if the buffers are
+ * small and some are free; never waits.
  *
  * This is the step that Apple's own sample lacks, which overwrites buffers
  * that a consumer still reads.
@@ -233,7 +245,7 @@ io_stream_acquire_buffer (IOStream  *self,
 
   priv = _io_stream_get_private (self);
   g_mutex_lock (&priv->lock);
-  _io_stream_drain_locked (priv);
+  collect_locked (priv);
   id = _io_loan_book_acquire (&priv->book);
   if (G_LIKELY (id != IO_STREAM_BUFFER_ID_INVALID))
     buffer = g_ptr_array_index (priv->buffers, id);

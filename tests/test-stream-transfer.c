@@ -30,6 +30,16 @@ set_up_input_output (StreamPair    *pair,
 }
 
 static void
+set_up_large (StreamPair    *pair,
+              gconstpointer  data)
+{
+  pair->n_fds = count_fds ();
+  pair->loop = io_work_loop_new ("owner");
+  pair->stream = stream_util_new_stream (pair->loop, IO_STREAM_MODE_OUTPUT, 4, 1 << 20, 0);
+  pair->client = stream_util_open ("test");
+}
+
+static void
 tear_down (StreamPair    *pair,
            gconstpointer  data)
 {
@@ -69,6 +79,51 @@ test_output (StreamPair    *pair,
   g_assert_cmpuint (io_stream_connection_get_received (pair->client), ==, sequence);
   g_assert_cmpuint (io_stream_connection_get_lost (pair->client), ==, 0);
   g_assert_cmpuint (io_stream_connection_get_held (pair->client), ==, 0);
+}
+
+static guint32
+send_and_return (StreamPair *pair)
+{
+  IOStreamBufferQueueEntry entry;
+
+  stream_util_send (pair->stream, 1);
+  stream_util_take (pair->client, 1, &entry);
+  stream_util_return (pair->client, &entry);
+
+  return entry.buffer_id;
+}
+
+/* What came back last is sent next: it is still in the cache. */
+static void
+test_collect_large (StreamPair    *pair,
+                    gconstpointer  data)
+{
+  guint32 id;
+
+  stream_util_start (pair->client);
+  id = send_and_return (pair);
+  for (guint i = 0; i < 10; i++)
+    g_assert_cmpuint (send_and_return (pair), ==, id);
+}
+
+/* Small ones are collected now and then, and always before there is none. */
+static void
+test_collect_small (StreamPair    *pair,
+                    gconstpointer  data)
+{
+  gboolean seen[4] = { FALSE, };
+
+  stream_util_start (pair->client);
+  for (guint i = 0; i < 4; i++)
+    {
+      guint32 id = send_and_return (pair);
+
+      g_assert_false (seen[id]);
+      seen[id] = TRUE;
+    }
+  for (guint i = 0; i < 4; i++)
+    g_assert_nonnull (io_stream_acquire_buffer (pair->stream, NULL));
+  g_assert_null (io_stream_acquire_buffer (pair->stream, NULL));
 }
 
 static void
@@ -1267,6 +1322,8 @@ main (int   argc,
   dir = stream_util_make_runtime_dir ();
 
   g_test_add ("/stream-transfer/output", StreamPair, NULL, set_up_output, test_output, tear_down);
+  g_test_add ("/stream-transfer/collect-large", StreamPair, NULL, set_up_large, test_collect_large, tear_down);
+  g_test_add ("/stream-transfer/collect-small", StreamPair, NULL, set_up_output, test_collect_small, tear_down);
   g_test_add ("/stream-transfer/no-space", StreamPair, NULL, set_up_output, test_no_space, tear_down);
   g_test_add ("/stream-transfer/queue-memory", StreamPair, NULL, set_up_output, test_queue_memory, tear_down);
   g_test_add ("/stream-transfer/input", StreamPair, NULL, set_up_input, test_input, tear_down);
