@@ -257,7 +257,7 @@ io_stream_connection_wait (IOStreamConnection  *self,
           g_propagate_error (error, g_steal_pointer (&local_error));
           return FALSE;
         }
-      if (io_notification_port_is_hung_up (priv->port) && !has_output (priv))
+      if (!has_output (priv) && io_notification_port_is_hung_up (priv->port) && !has_output (priv))
         {
           _io_connection_poll (IO_CONNECTION (self));
           if (_io_stream_connection_read_state (self) != IO_STREAM_STATE_CLOSED)
