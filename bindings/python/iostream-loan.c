@@ -15,41 +15,70 @@ loan_traverse (Loan      *self,
   return 0;
 }
 
-/* The collector finalises all of a cycle before it clears any of it, so the
- * wrapper still has its object here. */
+/* The collector finalises all of a cycle before it clears any of it. That is
+ * the last moment at which the wrapper is sure to have its object, but too early
+ * to end the loan: a finaliser may still look at the buffer, or save a view. */
 static void
 loan_finalize (Loan *self)
 {
   PyObject *type, *value, *traceback;
-  IOStreamConnection *connection;
-
-  if (self->over)
-    return;
-  self->over = TRUE;
+  gpointer connection;
 
   PyErr_Fetch (&type, &value, &traceback);
   connection = iostream_python_get_object (self->connection,
                                            IO_TYPE_STREAM_CONNECTION);
-  /* Whatever fails here, the connection is over and the loan with it. */
-  if (connection != NULL)
-    io_stream_connection_return_entry (connection, &self->entry, NULL);
+  if (connection != NULL && self->weak_connection == NULL)
+    {
+      self->weak_connection = g_new (GWeakRef, 1);
+      g_weak_ref_init (self->weak_connection, connection);
+    }
   PyErr_Restore (type, value, traceback);
 }
 
 static int
 loan_clear (Loan *self)
 {
-  loan_finalize (self);
-  Py_CLEAR (self->connection);
+  if (self->weak_connection != NULL)
+    Py_CLEAR (self->connection);
 
   return 0;
+}
+
+static void
+return_buffer (Loan *self)
+{
+  g_autoptr (IOStreamConnection) reference = NULL;
+  IOStreamConnection *connection;
+
+  connection = iostream_python_get_object (self->connection,
+                                           IO_TYPE_STREAM_CONNECTION);
+  if (connection == NULL && self->weak_connection != NULL)
+    connection = reference = g_weak_ref_get (self->weak_connection);
+  /* Whatever fails here, the connection is over and the loan with it. */
+  if (connection != NULL)
+    io_stream_connection_return_entry (connection, &self->entry, NULL);
+}
+
+static void
+end_loan (Loan *self)
+{
+  PyObject *type, *value, *traceback;
+
+  PyErr_Fetch (&type, &value, &traceback);
+  if (!self->over)
+    return_buffer (self);
+  if (self->weak_connection != NULL)
+    g_weak_ref_clear (self->weak_connection);
+  g_clear_pointer (&self->weak_connection, g_free);
+  PyErr_Restore (type, value, traceback);
 }
 
 static void
 loan_dealloc (Loan *self)
 {
   PyObject_GC_UnTrack (self);
-  loan_clear (self);
+  end_loan (self);
+  Py_CLEAR (self->connection);
   g_clear_object (&self->data_map);
   g_clear_object (&self->control_map);
   Py_TYPE (self)->tp_free ((PyObject *) self);
@@ -103,6 +132,7 @@ iostream_loan_new (PyObject                       *wrapper,
       return NULL;
     }
   self->connection = Py_NewRef (wrapper);
+  self->weak_connection = NULL;
   self->entry = *entry;
   self->data_map = NULL;
   self->control_map = NULL;

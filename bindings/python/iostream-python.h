@@ -15,6 +15,7 @@ G_BEGIN_DECLS
 typedef struct {
   PyObject_HEAD
   PyObject *connection;
+  GWeakRef *weak_connection;
   IOStreamBufferQueueEntry entry;
   IOMemoryMap *data_map;
   IOMemoryMap *control_map;

@@ -174,7 +174,7 @@ class TestCollector(LoanTestCase):
         del connection, frame, self.connection
         gc.collect()
         self.assertEqual(objects, ['gone'])
-        self.assertEqual(self.count_free(), N_BUFFERS)
+        wait_until(lambda: self.count_free() == N_BUFFERS)
 
     def test_finaliser_reads(self):
         read = []
@@ -190,6 +190,48 @@ class TestCollector(LoanTestCase):
         gc.collect()
         self.assertEqual(read, [b'hello'])
         self.assertHome()
+
+    def test_finaliser_saves_a_view(self):
+        """A view that comes back to life still holds its buffer."""
+        saved = []
+
+        class Holder:
+            def __init__(self, frame):
+                self.me, self.frame, self.view = self, frame, frame.data
+
+            def __del__(self):
+                saved.append(self.view)
+
+        Holder(self.take(b'saved'))
+        gc.collect()
+        self.assertEqual(self.get_held(), 1)
+        for _ in range(2 * N_BUFFERS):
+            self.take(b'other').release()
+        self.assertEqual(bytes(saved[0][:5]), b'saved')
+        saved.clear()
+        gc.collect()
+        self.assertHome()
+
+    def test_finaliser_saves_the_connection(self):
+        saved = []
+
+        class Holder:
+            def __init__(self, connection, frame):
+                connection.holder, self.connection = self, connection
+                self.frame = frame
+
+            def __del__(self):
+                saved.append(self.frame)
+
+        frame = self.take(b'saved')
+        Holder(self.connection, frame)
+        self._cleanups.pop()
+        del frame, self.connection
+        gc.collect()
+        self.assertEqual(bytes(saved[0].data[:5]), b'saved')
+        saved.clear()
+        gc.collect()
+        wait_until(lambda: self.count_free() == N_BUFFERS)
 
     def test_iterator_in_cycle(self):
         frames = iter(self.connection)
