@@ -6,8 +6,9 @@
  * of GLib. */
 
 #include <dlfcn.h>
-#include <glib-object.h>
+#include <gio/gio.h>
 #include <sanitizer/tsan_interface.h>
+#include <stdlib.h>
 
 /* Found by each thread that is early; all find the same. */
 #define REAL(name) \
@@ -114,7 +115,33 @@ gboolean
   return real (count);
 }
 
-/* Whoever hands work to a context has done what it did before. */
+/* Whoever hands a function to a context has done what it did before that. */
+typedef struct {
+  GSourceFunc    function;
+  gpointer       data;
+  GDestroyNotify notify;
+} Call;
+
+static gboolean
+call_cb (gpointer user_data)
+{
+  Call *call = user_data;
+
+  __tsan_acquire (call);
+  return call->function (call->data);
+}
+
+static void
+call_free (gpointer user_data)
+{
+  Call *call = user_data;
+
+  __tsan_acquire (call);
+  if (call->notify != NULL)
+    call->notify (call->data);
+  free (call);
+}
+
 void
 (g_main_context_invoke_full) (GMainContext   *context,
                               int             priority,
@@ -122,9 +149,20 @@ void
                               gpointer        data,
                               GDestroyNotify  notify)
 {
-  REAL (g_main_context_invoke_full)
-  __tsan_release (context);
-  real (context, priority, function, data, notify);
+  Call *call = malloc (sizeof *call);
+  REAL (g_main_context_invoke_full);
+
+  *call = (Call) { function, data, notify };
+  __tsan_release (call);
+  real (context, priority, call_cb, call, call_free);
+}
+
+void
+(g_main_context_invoke) (GMainContext *context,
+                         GSourceFunc   function,
+                         gpointer      data)
+{
+  g_main_context_invoke_full (context, G_PRIORITY_DEFAULT, function, data, NULL);
 }
 
 guint
@@ -143,4 +181,56 @@ void
   REAL (g_once_init_leave)
   __tsan_release ((void *) location);
   real (location, result);
+}
+
+/* Packets between two threads of one process order what they do. Which socket
+ * is at the other end cannot be asked for, so one word stands for all. A packet
+ * that is there to be read was sent before its reader asked for the
+ * descriptor. */
+static char packets;
+
+gssize
+(g_socket_send_message) (GSocket                *socket,
+                         GSocketAddress         *address,
+                         GOutputVector          *vectors,
+                         int                     n_vectors,
+                         GSocketControlMessage **messages,
+                         int                     n_messages,
+                         int                     flags,
+                         GCancellable           *cancellable,
+                         GError                **error)
+{
+  REAL (g_socket_send_message);
+  __tsan_release (&packets);
+  return real (socket, address, vectors, n_vectors, messages, n_messages, flags,
+               cancellable, error);
+}
+
+gssize
+(g_socket_receive_message) (GSocket                 *socket,
+                            GSocketAddress         **address,
+                            GInputVector            *vectors,
+                            int                      n_vectors,
+                            GSocketControlMessage ***messages,
+                            int                     *n_messages,
+                            int                     *flags,
+                            GCancellable            *cancellable,
+                            GError                 **error)
+{
+  gssize size;
+  REAL (g_socket_receive_message);
+
+  size = real (socket, address, vectors, n_vectors, messages, n_messages, flags,
+               cancellable, error);
+  __tsan_acquire (&packets);
+
+  return size;
+}
+
+int
+(g_socket_get_fd) (GSocket *socket)
+{
+  REAL (g_socket_get_fd);
+  __tsan_acquire (&packets);
+  return real (socket);
 }
