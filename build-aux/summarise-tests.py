@@ -3,11 +3,12 @@
 """Adds up what meson test wrote down: one line, `N passed, N failed, N skipped`.
 
 Steps that are no tests of meson can be added by name. With --may-skip FILE
-whatever is skipped and not named in FILE counts as failed. The exit status is
-1 if anything failed, or if nothing ran.
+whatever is skipped and fits no pattern in FILE counts as failed. The exit
+status is 1 if anything failed, or if nothing ran.
 """
 
 import argparse
+import fnmatch
 import json
 import os
 import re
@@ -28,13 +29,14 @@ class Summary:
         if not os.path.exists(path):
             self.failed.append(f'{path} (no test ran)')
             return
+        build = os.path.basename(os.path.dirname(os.path.dirname(path)))
         with open(path, encoding='utf-8') as log:
             for line in log:
                 if line.strip():
-                    self.add(json.loads(line))
+                    self.add(build, json.loads(line))
 
-    def add(self, result):
-        name = result['name'].rpartition(' / ')[2]
+    def add(self, build, result):
+        name = f'{build}: {result["name"].rpartition(" / ")[2]}'
         if result['result'] in SKIPPED:
             self.skipped.append(name)
         elif result['result'] in PASSED:
@@ -44,10 +46,12 @@ class Summary:
         else:
             self.failed.append(name)
 
-    def forbid_skips(self, allowed):
+    def forbid_skips(self, patterns):
+        allowed = [name for name in self.skipped
+                   if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
         self.failed += [f'{name} (skipped)' for name in self.skipped
                         if name not in allowed]
-        self.skipped = [name for name in self.skipped if name in allowed]
+        self.skipped = allowed
 
     def show(self):
         for title, names in (('failed', self.failed), ('skipped', self.skipped)):
@@ -57,9 +61,10 @@ class Summary:
               f'{len(self.skipped)} skipped')
 
 
-def read_names(path):
+def read_patterns(path):
     with open(path, encoding='utf-8') as names:
-        return {line.strip() for line in names if not line.startswith('#')}
+        return [line.strip() for line in names
+                if line.strip() and not line.startswith('#')]
 
 
 def main():
@@ -76,7 +81,7 @@ def main():
     summary.passed += args.passed
     summary.failed += args.failed
     if args.may_skip:
-        summary.forbid_skips(read_names(args.may_skip))
+        summary.forbid_skips(read_patterns(args.may_skip))
     summary.show()
     return 1 if summary.failed or not summary.passed else 0
 
