@@ -22,7 +22,8 @@ get_reference_count (gpointer        home,
 
   g_mutex_lock (&priv->lock);
   _io_stream_drain_locked (priv);
-  if (id < priv->book.count && _io_loan_book_get_state (&priv->book, id) == IO_LOAN_LENT)
+  if (_io_stream_check_process (home, NULL) &&
+      id < priv->book.count && _io_loan_book_get_state (&priv->book, id) == IO_LOAN_LENT)
     count = (int) priv->book.loans[id].holders;
   g_mutex_unlock (&priv->lock);
 

@@ -100,5 +100,8 @@ void             _io_stream_announce_input  (IOStream      *self,
 gboolean         _io_stream_has_input_listener (IOStream   *self);
 gboolean         _io_stream_ensure          (IOStream      *self,
                                              GError       **error);
+/* FALSE in a forked child: the stream stays with the parent. */
+gboolean         _io_stream_check_process   (IOStream      *self,
+                                             GError       **error);
 
 G_END_DECLS

@@ -224,7 +224,7 @@ collect_locked (IOStreamPrivate *priv)
  * that a consumer still reads.
  *
  * Any thread. Fails with %IO_STREAM_ERROR_NO_SPACE if no buffer is free, and
- * says who holds them.
+ * says who holds them, and with %IO_STREAM_ERROR_NOT_OPEN in a forked child.
  *
  * Returns: (transfer none) (nullable): a buffer, or %NULL with @error set
  * Since: 1.0
@@ -240,10 +240,10 @@ io_stream_acquire_buffer (IOStream  *self,
   g_return_val_if_fail (IO_IS_STREAM (self), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (!_io_stream_ensure (self, error))
+  priv = _io_stream_get_private (self);
+  if (!_io_stream_ensure (self, error) || !_io_stream_check_process (self, error))
     return NULL;
 
-  priv = _io_stream_get_private (self);
   g_mutex_lock (&priv->lock);
   collect_locked (priv);
   id = _io_loan_book_acquire (&priv->book);

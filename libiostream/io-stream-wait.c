@@ -103,7 +103,7 @@ wait_for (IOStream      *self,
   gulong handler = 0;
   gboolean done;
 
-  if (!_io_stream_ensure (self, error) || !check_waiter (self, error))
+  if (!_io_stream_check_process (self, error) || !_io_stream_ensure (self, error) || !check_waiter (self, error))
     return FALSE;
 
   if (cancellable != NULL)

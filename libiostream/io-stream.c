@@ -183,6 +183,18 @@ _io_stream_ensure (IOStream  *self,
   return G_LIKELY (priv->initialized) || g_initable_init (G_INITABLE (self), NULL, error);
 }
 
+gboolean
+_io_stream_check_process (IOStream  *self,
+                          GError   **error)
+{
+  if (G_LIKELY (_io_stream_get_private (self)->fork_count == _io_fork_count ()))
+    return TRUE;
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN,
+               "Stream “%s” belongs to the parent process", stream_name (self));
+  return FALSE;
+}
+
 static void
 io_stream_constructed (GObject *object)
 {
