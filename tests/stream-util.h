@@ -110,7 +110,7 @@ stream_util_on_loop (StreamPair  *pair,
     GError *error_ = NULL; \
     GError **err = &error_; \
     g_assert_false (expression); \
-    g_assert_error (error_, IO_STREAM_ERROR, error_code); \
+    g_assert_error (error_, IO_STREAM_ERROR, (error_code)); \
     g_assert_cmpstr (error_->message, !=, ""); \
     g_error_free (error_); \
   } G_STMT_END
