@@ -36,8 +36,7 @@ void          _io_service_admit          (IOService           *self,
 /* The user client is no longer connected: closes the service for it if need
  * be, tells everybody, forgets it. */
 void          _io_service_forget_client  (IOService           *self,
-                                          IOUserClient        *client,
-                                          gboolean             died);
+                                          IOUserClient        *client);
 /* The attributes as they are sent. Floating. */
 GVariant     *_io_service_build_attributes (IOService         *self);
 /* Counts, and logs at most once a minute for each peer. */

@@ -188,23 +188,35 @@ run_job (Job *job)
   return result;
 }
 
-/* Closes for @client and tells so. */
+static gboolean
+is_to_close (IOService    *self,
+             IOUserClient *client)
+{
+  return _io_service_in_own_process (self) &&
+         (_io_user_client_has_opened (client) || io_service_is_open (self, client));
+}
+
+/* Closes for @client and tells so, once for each open: handle_close may come
+ * here again. */
 static void
 close_for (IOService    *self,
            IOUserClient *client,
-           guint         options,
-           gboolean      died)
+           guint         options)
 {
+  gboolean had_opened = _io_user_client_set_opened (client, FALSE);
+
   IO_SERVICE_GET_CLASS (self)->handle_close (self, client, options);
-  if (died)
+  if (!had_opened)
+    return;
+
+  if (_io_user_client_has_died (client))
     g_signal_emit (self, signals[SIGNAL_CLIENT_DIED], 0, client);
   g_signal_emit (self, signals[SIGNAL_CLIENT_CLOSED], 0, client);
 }
 
 void
 _io_service_forget_client (IOService    *self,
-                           IOUserClient *client,
-                           gboolean      died)
+                           IOUserClient *client)
 {
   IOServicePrivate *priv = get_private (self);
   GList *link = g_list_find (priv->clients, client);
@@ -212,8 +224,8 @@ _io_service_forget_client (IOService    *self,
   if (link != NULL)
     priv->clients = g_list_delete_link (priv->clients, link);
 
-  if (io_service_is_open (self, client))
-    close_for (self, client, 0, died);
+  if (is_to_close (self, client))
+    close_for (self, client, 0);
   if (link != NULL)
     g_object_unref (client);
 }
@@ -755,6 +767,9 @@ io_service_open (IOService     *self,
   kept_client = g_object_ref (client);
   if (!IO_SERVICE_GET_CLASS (self)->handle_open (self, client, options, &local_error))
     {
+      /* A subclass may have changed its mind after chaining up. */
+      if (!_io_user_client_has_opened (client) && io_service_is_open (self, client))
+        IO_SERVICE_GET_CLASS (self)->handle_close (self, client, 0);
       if (local_error == NULL)
         g_set_error (&local_error, IO_STREAM_ERROR, IO_STREAM_ERROR_FAILED,
                      "%s did not open", G_OBJECT_TYPE_NAME (self));
@@ -773,7 +788,8 @@ io_service_open (IOService     *self,
       return FALSE;
     }
 
-  g_signal_emit (self, signals[SIGNAL_CLIENT_OPENED], 0, client);
+  if (!_io_user_client_set_opened (client, TRUE))
+    g_signal_emit (self, signals[SIGNAL_CLIENT_OPENED], 0, client);
   return TRUE;
 }
 
@@ -802,12 +818,10 @@ io_service_close (IOService    *self,
   g_return_if_fail (IO_IS_SERVICE (self));
   g_return_if_fail (IO_IS_USER_CLIENT (client));
 
-  if (!io_service_is_open (self, client))
-    return;
-
   kept = g_object_ref (self);
   kept_client = g_object_ref (client);
-  close_for (self, client, options, FALSE);
+  if (is_to_close (self, client))
+    close_for (self, client, options);
 }
 
 /**
@@ -963,6 +977,17 @@ io_service_add_socket (IOService  *self,
   return run_job (&job);
 }
 
+static void
+end_client (IOService    *self,
+            IOUserClient *client)
+{
+  if (io_user_client_is_connected (client))
+    io_user_client_terminate (client, NULL);
+  else
+    /* Called from its own end. */
+    _io_service_forget_client (self, client);
+}
+
 static gboolean
 terminate_func (IOService  *self,
                 gpointer    data,
@@ -980,7 +1005,7 @@ terminate_func (IOService  *self,
 
   _io_door_stop (priv->door);
   while (priv->clients != NULL)
-    io_user_client_terminate (priv->clients->data, NULL);
+    end_client (self, priv->clients->data);
   _io_door_release (priv->door);
 
   priv->registered = FALSE;

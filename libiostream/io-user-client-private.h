@@ -69,5 +69,12 @@ GBytes  *_io_user_client_answer         (IOUserClient          *self,
                                          GUnixFDList          **fds);
 /* It stood for a connection, and that is over. */
 gboolean _io_user_client_is_gone        (IOUserClient          *self);
+/* Whether IOService::client-opened was emitted for it, and not yet
+ * IOService::client-closed. Returns what it was before. */
+gboolean _io_user_client_set_opened     (IOUserClient          *self,
+                                         gboolean               opened);
+gboolean _io_user_client_has_opened     (IOUserClient          *self);
+/* It ended without a word, with the service open. */
+gboolean _io_user_client_has_died       (IOUserClient          *self);
 
 G_END_DECLS

@@ -77,6 +77,8 @@ typedef struct {
   guint                 attached : 1;
   guint                 welcome : 1;
   guint                 read_only : 1;
+  guint                 opened : 1;    /* and told so */
+  guint                 died : 1;
 } IOUserClientPrivate;
 
 G_DEFINE_TYPE_WITH_PRIVATE (IOUserClient, io_user_client, G_TYPE_OBJECT)
@@ -114,13 +116,14 @@ end_connection (IOUserClient *self,
       return;
     }
 
+  priv->died = died;
   _io_channel_close (channel, last_words);
   if (died)
     klass->client_died (self);
   else if (klass->client_close != NULL)
     klass->client_close (self);
 
-  _io_service_forget_client (priv->service, self, died);
+  _io_service_forget_client (priv->service, self);
   service = g_steal_pointer (&priv->service);
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_CONNECTED]);
 }
@@ -132,6 +135,8 @@ packet_cb (IOChannel            *channel,
            gpointer              user_data)
 {
   g_autoptr (IOUserClient) self = g_object_ref (user_data);
+  /* Whatever is called may end the connection, and with it the service. */
+  G_GNUC_UNUSED g_autoptr (IOService) kept = g_object_ref (get_private (self)->service);
   g_autoptr (GUnixFDList) fds = NULL;
   GBytes *reply;
 
@@ -151,15 +156,16 @@ ended_cb (IOChannel    *channel,
           const GError *error,
           gpointer      user_data)
 {
-  IOUserClient *self = user_data;
+  g_autoptr (IOUserClient) self = g_object_ref (user_data);
   IOUserClientPrivate *priv = get_private (self);
+  g_autoptr (IOService) service = g_object_ref (priv->service);
 
   /* To hang up with nothing open is a way to close. */
   if (error == NULL || error->code == IO_STREAM_ERROR_IO_ERROR)
-    end_connection (self, io_service_is_open (priv->service, self), NULL);
+    end_connection (self, io_service_is_open (service, self), NULL);
   else
     {
-      _io_service_note_violation (priv->service, priv->credentials.pid, priv->client_name,
+      _io_service_note_violation (service, priv->credentials.pid, priv->client_name,
                                   error->message);
       io_user_client_terminate (self, error);
     }
@@ -709,4 +715,28 @@ _io_user_client_is_gone (IOUserClient *self)
   IOUserClientPrivate *priv = get_private (self);
 
   return priv->attached && priv->channel == NULL;
+}
+
+gboolean
+_io_user_client_set_opened (IOUserClient *self,
+                            gboolean      opened)
+{
+  IOUserClientPrivate *priv = get_private (self);
+  gboolean was_opened = priv->opened;
+
+  priv->opened = opened;
+
+  return was_opened;
+}
+
+gboolean
+_io_user_client_has_opened (IOUserClient *self)
+{
+  return get_private (self)->opened;
+}
+
+gboolean
+_io_user_client_has_died (IOUserClient *self)
+{
+  return get_private (self)->died;
 }
