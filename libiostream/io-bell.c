@@ -78,7 +78,6 @@ _io_bell_init (IOBell                 *self,
                _Atomic uint32_t       *own_word,
                const _Atomic uint32_t *peer_word)
 {
-
   self->fd = fd;
   self->own_word = own_word;
   self->peer_word = peer_word;
@@ -98,7 +97,10 @@ _io_bell_clear (IOBell *self)
   _io_bell_disarm (self);
 
   if (self->fd >= 0)
-    close (self->fd);
+    {
+      _io_fork_remove_lifeline (self->fd);
+      close (self->fd);
+    }
   self->fd = -1;
   self->own_word = NULL;
   self->peer_word = NULL;

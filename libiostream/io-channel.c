@@ -5,6 +5,7 @@
 #include "io-channel-private.h"
 
 #include "io-error.h"
+#include "io-fork-private.h"
 #include "io-packet-private.h"
 
 #include <gio/gunixfdmessage.h>
@@ -258,6 +259,7 @@ _io_channel_new (GSocket      *socket,
   self->refilled = g_get_monotonic_time ();
   g_queue_init (&self->pending);
   g_socket_set_blocking (socket, FALSE);
+  _io_fork_add_lifeline (g_socket_get_fd (socket));
 
   self->source = g_source_new (&channel_source_funcs, sizeof (ChannelSource));
   ((ChannelSource *) self->source)->channel = self;
@@ -377,6 +379,7 @@ _io_channel_close (IOChannel *self,
     }
   clear_pending (self);
   g_clear_error (&self->broken);
+  _io_fork_remove_lifeline (g_socket_get_fd (self->socket));
   g_socket_close (self->socket, NULL);
   g_clear_object (&self->socket);
 }

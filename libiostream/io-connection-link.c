@@ -4,6 +4,7 @@
 
 #include "io-connection-internal-private.h"
 
+#include "io-fork-private.h"
 #include "io-packet-private.h"
 
 #include <sys/socket.h>
@@ -409,6 +410,7 @@ _io_connection_attach (IOConnection *self)
       g_source_attach (priv->source, priv->context);
     }
   priv->fd_tag = g_source_add_unix_fd (priv->source, g_socket_get_fd (priv->socket), G_IO_IN);
+  _io_fork_add_lifeline (g_socket_get_fd (priv->socket));
   priv->link = IO_LINK_GREETING;
 }
 
@@ -427,6 +429,7 @@ _io_connection_detach (IOConnection *self)
    * in the child the parent's must stay. */
   if (_io_connection_in_own_process (self))
     g_socket_shutdown (priv->socket, TRUE, TRUE, NULL);
+  _io_fork_remove_lifeline (g_socket_get_fd (priv->socket));
   g_socket_close (priv->socket, NULL);
 }
 

@@ -5,6 +5,7 @@
 #include "io-names-private.h"
 
 #include "io-error.h"
+#include "io-fork-private.h"
 
 #include <glib/gstdio.h>
 
@@ -268,6 +269,7 @@ start_listening (IONameClaim  *self,
   self->socket_fd = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (self->socket_fd < 0)
     return fail_errno (error, errno, "make a socket for", self->socket_path);
+  _io_fork_add_lifeline (self->socket_fd);
 
   /* bind() takes the mode of the file from that of the socket. */
   strcpy (address.sun_path, self->socket_path);
@@ -309,7 +311,10 @@ claim_free (IONameClaim *self)
     }
 
   if (self->socket_fd >= 0)
-    close (self->socket_fd);
+    {
+      _io_fork_remove_lifeline (self->socket_fd);
+      close (self->socket_fd);
+    }
   if (self->lock_fd >= 0)
     close (self->lock_fd);
   g_clear_pointer (&self->context, g_main_context_unref);

@@ -5,6 +5,7 @@
 #include "io-stream-connection-private.h"
 
 #include "io-connection-internal-private.h"
+#include "io-fork-private.h"
 #include "io-stream-buffer-queue-private.h"
 
 #include <unistd.h>
@@ -64,6 +65,7 @@ make_port (IOStreamConnection *self,
   priv->port = _io_notification_port_new (bell, &priv->own.page->bell_epoch,
                                           &priv->peer.page->bell_epoch,
                                           &_io_stream_connection_port_funcs, self);
+  _io_fork_add_lifeline (bell);
   _io_ring_init (&priv->output, priv->peer.page->entries, priv->peer.entry_count, priv->peer.start_index);
   _io_ring_init (&priv->input, priv->own.page->entries, priv->own.entry_count, priv->own.start_index);
   priv->announced = priv->dispatched = priv->peer.start_index;

@@ -4,6 +4,8 @@
 
 #include "io-stream-link-private.h"
 
+#include "io-fork-private.h"
+
 #include <unistd.h>
 
 static gboolean
@@ -19,6 +21,7 @@ make_port (IOStreamLink                   *self,
   self->port = _io_notification_port_new (fds[0], &self->own.page->bell_epoch,
                                           &self->peer.page->bell_epoch, funcs, self);
   self->peer_bell = fds[1];
+  _io_fork_add_lifeline (fds[0]);
 
   return TRUE;
 }

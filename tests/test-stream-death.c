@@ -88,13 +88,61 @@ run_owner (char **argv)
   return 0;
 }
 
-/* Serves the stream, and lets a child sleep that knows nothing of it. */
-static int
-run_forking_owner (char **argv)
+/* A child that knows nothing of the stream, and lives until it is killed. */
+static void
+leave_child (void)
 {
   pid_t pid = fork ();
 
-  g_assert_cmpint (pid, ==, 0);
+  g_assert_cmpint (pid, >=, 0);
+  if (pid == 0)
+    {
+      /* not for ever, and nobody waits for the end of our output */
+      alarm (60);
+      for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        close (fd);
+      for (;;)
+        pause ();
+    }
+
+  peer_say ("child %d", pid);
+}
+
+/* Sends what it can, and forks when it is told to. */
+static int
+run_forking_owner (char **argv)
+{
+  IOWorkLoop *loop = io_work_loop_new ("owner");
+  IOStream *stream = stream_util_new_stream (loop, IO_STREAM_MODE_OUTPUT, N_BUFFERS, DATA_SIZE,
+                                             sizeof (PayloadControl));
+  guint64 number = 0;
+
+  peer_say ("ready");
+  g_assert_true (io_stream_wait_buffer (stream, -1, NULL, NULL));
+  while (send_numbered (stream, &number, NULL))
+    ;
+  leave_child ();
+  for (;;)
+    pause ();
+
+  return 0;
+}
+
+/* Takes everything, forks and ends without a word. */
+static int
+run_forking_client (char **argv)
+{
+  IOStreamConnection *connection = stream_util_open (argv[0]);
+  IOStreamBufferQueueEntry entry;
+
+  stream_util_start (connection);
+  for (guint i = 0; i < N_BUFFERS; i++)
+    {
+      g_assert_true (io_stream_connection_wait (connection, -1, NULL, NULL));
+      g_assert_true (io_stream_connection_dequeue_output_entry (connection, &entry));
+    }
+  leave_child ();
+  _exit (0);
 
   return 0;
 }
@@ -253,11 +301,11 @@ test_client_killed (Owner         *self,
       if (round == 0)
         {
           n_fds = count_open_fds ();
-          n_maps = count_maps ();
+          n_maps = count_maps ("");
         }
     }
   g_assert_cmpuint (count_open_fds (), ==, n_fds);
-  g_assert_cmpuint (count_maps (), ==, n_maps);
+  g_assert_cmpuint (count_maps (""), ==, n_maps);
 }
 
 static gboolean
@@ -329,6 +377,38 @@ test_client_stopped (Owner         *self,
   assert_all_home (self->stream);
   peer_kill (spawn_client (self, "return"));
   wait_closed (self, 2);
+}
+
+static pid_t
+read_child (Peer *peer)
+{
+  g_autofree char *line = peer_read (peer);
+  int pid = 0;
+
+  g_assert_nonnull (line);
+  g_assert_cmpint (sscanf (line, "child %d", &pid), ==, 1);
+
+  return pid;
+}
+
+/* Nothing that a child inherits keeps a dead client alive. */
+static void
+test_client_forks (Owner         *self,
+                   gconstpointer  data)
+{
+  Peer *peer = peer_spawn (-1, -1, "forking-client", "test", NULL);
+  pid_t child;
+
+  send_some (self, N_BUFFERS);
+  child = read_child (peer);
+  peer_finish (peer);
+  wait_closed (self, 1);
+  g_assert_cmpuint (self->n_died, ==, 1);
+  assert_all_home (self->stream);
+  peer_kill (spawn_client (self, "return"));
+  wait_closed (self, 2);
+
+  g_assert_cmpint (kill (child, SIGKILL), ==, 0);
 }
 
 /* The client here. */
@@ -487,11 +567,11 @@ test_owner_killed (Watcher       *self,
       if (round == 0)
         {
           n_fds = count_open_fds ();
-          n_maps = count_maps ();
+          n_maps = count_maps ("");
         }
     }
   g_assert_cmpuint (count_open_fds (), ==, n_fds);
-  g_assert_cmpuint (count_maps (), ==, n_maps);
+  g_assert_cmpuint (count_maps (""), ==, n_maps);
   peer_kill (peer);
 }
 
@@ -554,6 +634,35 @@ test_owner_killed_listening (Watcher       *self,
   peer_kill (peer);
 }
 
+/* Nothing that a child inherits keeps a dead owner alive. */
+static void
+test_owner_forks (Watcher       *self,
+                  gconstpointer  data)
+{
+  Peer *peer = spawn_owner (self, "forking-owner");
+  IOStreamConnection *client = stream_util_open ("test");
+  g_autoptr (GError) error = NULL;
+  guint64 n = 0;
+  guint n_ends = 0;
+  pid_t child;
+
+  g_signal_connect (client, "disconnected", G_CALLBACK (count_cb), &n_ends);
+  stream_util_start (client);
+  child = read_child (peer);
+  peer_kill (peer);
+  peer = spawn_owner (self, "owner");
+
+  while (take_one (client, &n, PATIENCE, &error))
+    ;
+  g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_OFFLINE);
+  g_assert_cmpuint (n, ==, N_BUFFERS);
+  assert_end (client, &n_ends);
+  g_assert_finalize_object (client);
+
+  g_assert_cmpint (kill (child, SIGKILL), ==, 0);
+  peer_kill (peer);
+}
+
 static void
 test_owner_stopped (Watcher       *self,
                     gconstpointer  data)
@@ -605,6 +714,8 @@ add_tests (void)
 {
   g_test_add ("/stream-death/client-killed", Owner, NULL, set_up_owner, test_client_killed, tear_down_owner);
   g_test_add ("/stream-death/client-stopped", Owner, NULL, set_up_owner, test_client_stopped, tear_down_owner);
+  g_test_add ("/stream-death/client-forks", Owner, NULL, set_up_owner, test_client_forks, tear_down_owner);
+  g_test_add ("/stream-death/owner-forks", Watcher, NULL, set_up_watcher, test_owner_forks, tear_down_watcher);
   g_test_add ("/stream-death/owner-killed", Watcher, NULL, set_up_watcher, test_owner_killed, tear_down_watcher);
   g_test_add ("/stream-death/owner-killed/listening", Watcher, NULL, set_up_watcher,
               test_owner_killed_listening, tear_down_watcher);
@@ -624,6 +735,8 @@ main (int   argc,
         return run_client (argv + 3);
       if (strcmp (argv[2], "owner") == 0)
         return run_owner (argv + 3);
+      if (strcmp (argv[2], "forking-client") == 0)
+        return run_forking_client (argv + 3);
       return run_forking_owner (argv + 3);
     }
 
