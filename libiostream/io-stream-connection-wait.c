@@ -175,7 +175,8 @@ io_stream_connection_finish_wait (IOStreamConnection *self)
     return;
 
   see_state (self);
-  if (io_notification_port_is_hung_up (priv->port))
+  if (io_notification_port_is_hung_up (priv->port) ||
+      _io_stream_connection_read_state (self) == IO_STREAM_STATE_CLOSED)
     _io_connection_poll (IO_CONNECTION (self));
 }
 
@@ -185,15 +186,23 @@ check_waitable (IOStreamConnection  *self,
                 GError             **error)
 {
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
-  const GError *reason = io_connection_get_error (IO_CONNECTION (self));
   const char *name = io_connection_get_name (IO_CONNECTION (self));
   IOStreamState state = _io_stream_connection_read_state (self);
+  const GError *reason;
 
+  /* An owner that ends a connection says so before it closes the stream. */
+  if (priv->usable && state == IO_STREAM_STATE_CLOSED)
+    _io_connection_poll (IO_CONNECTION (self));
+
+  reason = io_connection_get_error (IO_CONNECTION (self));
   if (reason != NULL)
     g_propagate_error (error, g_error_copy (reason));
   else if (!priv->usable || !io_connection_is_connected (IO_CONNECTION (self)))
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN,
                  "Cannot wait for stream “%s”: it is not open", name);
+  else if (state == IO_STREAM_STATE_CLOSED)
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN,
+                 "Cannot wait for stream “%s”: its owner closed it", name);
   else if (state != IO_STREAM_STATE_RUNNING && state != IO_STREAM_STATE_SUSPENDED)
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_READY,
                  "Cannot wait for stream “%s”: it is not running", name);
