@@ -855,7 +855,9 @@ test_bad_state (StreamPair    *pair,
 {
   IOStreamPrivate *priv = _io_stream_get_private (pair->stream);
 
+  g_mutex_lock (&priv->lock);
   atomic_store_explicit (&priv->link->own.page->state, 77, memory_order_relaxed);
+  g_mutex_unlock (&priv->lock);
   g_assert_cmpint (io_stream_connection_get_state (pair->client), ==, IO_STREAM_STATE_CLOSED);
   stream_util_assert_fails (io_stream_connection_wait (pair->client, -1, NULL, err), IO_STREAM_ERROR_NOT_OPEN);
 }
