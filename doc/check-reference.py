@@ -5,6 +5,7 @@
 Arguments: the folder of the reference in the build, and what the tools said.
 """
 
+import html
 import pathlib
 import re
 import sys
@@ -18,6 +19,29 @@ def lines_of(path):
 
 # Links to GLib lead nowhere where its reference is not installed.
 OUR_BROKEN_LINK = re.compile(r'no link for: "(?:io-|IO)[^"]*".*')
+
+
+LINK = re.compile(r'(?:href|src)="([^"]*)"')
+ANCHOR = re.compile(r'(?:id|name)="([^"]*)"')
+# The stylesheets give the index of a version no anchor; its page is there.
+WITHOUT_ANCHOR = re.compile(r'api-index-[0-9]')
+ELSEWHERE = re.compile(r'[a-z]+:|/|\.\./')
+
+
+def dead_links(folder):
+    pages = {path.name: path.read_text(encoding='utf-8') for path in folder.glob('*.html')}
+    anchors = {name: set(ANCHOR.findall(text)) for name, text in pages.items()}
+    for name, text in sorted(pages.items()):
+        for link in sorted(set(LINK.findall(text))):
+            if ELSEWHERE.match(link):
+                continue
+            page, _, anchor = html.unescape(link).partition('#')
+            page = page or name
+            if not (folder / page).exists():
+                yield f'{name} links to {page}, which is not there'
+            elif anchor and page in pages and anchor not in anchors[page] \
+                    and not WITHOUT_ANCHOR.match(anchor):
+                yield f'{name} links to “{link}”, which is not in that page'
 
 
 def problems(folder, log):
@@ -40,6 +64,7 @@ def problems(folder, log):
         yield 'there is no index.html'
     if not (folder / 'html' / f'{MODULE}.devhelp2').exists():
         yield 'there is no book for Devhelp'
+    yield from dead_links(folder / 'html')
 
 
 found = list(problems(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])))
