@@ -105,7 +105,7 @@ timer_cb (gpointer user_data)
 /* A client wants to see something. */
 static gboolean
 demo_camera_start (IOStream  *stream,
-              GError   **error)
+                   GError   **error)
 {
   DemoCamera *self = DEMO_CAMERA (stream);
 
@@ -121,7 +121,7 @@ demo_camera_start (IOStream  *stream,
 /* It does not want to any more, or it is gone. */
 static gboolean
 demo_camera_stop (IOStream  *stream,
-             GError   **error)
+                  GError   **error)
 {
   DemoCamera *self = DEMO_CAMERA (stream);
 
@@ -169,7 +169,7 @@ demo_camera_init (DemoCamera *self)
 
 static DemoCamera *
 demo_camera_new (const char  *name,
-            GError     **error)
+                 GError     **error)
 {
   return g_initable_new (DEMO_TYPE_CAMERA, NULL, error,
                          "name", name,
