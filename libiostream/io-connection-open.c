@@ -4,6 +4,8 @@
 
 #include "io-connection-internal-private.h"
 
+#include <errno.h>
+
 #define MAX_PROGRAM_LENGTH 128
 
 /* One way to connected or open, walked by synchronous and asynchronous callers
@@ -26,8 +28,9 @@ get_opcode (Job *job)
 static GVariant *
 new_hello (void)
 {
-  const char *program = g_get_prgname ();
-  g_autofree char *valid = g_utf8_make_valid (program != NULL ? program : "", -1);
+  /* Nobody has set the first one in Python, and in C without options. */
+  const char *program = g_get_prgname () != NULL ? g_get_prgname () : program_invocation_short_name;
+  g_autofree char *valid = g_utf8_make_valid (program, -1);
 
   if (g_utf8_strlen (valid, -1) > MAX_PROGRAM_LENGTH)
     *g_utf8_offset_to_pointer (valid, MAX_PROGRAM_LENGTH) = '\0';

@@ -49,6 +49,14 @@ class TestBuffer(StreamTestCase):
         with self.assertStreamError(IOStream.StreamError.NO_SPACE):
             self.stream.acquire_buffer()
 
+    def test_no_space_names_the_client(self):
+        with self.started():
+            for _ in range(N_BUFFERS):
+                send(self.stream)
+            with self.assertStreamError(IOStream.StreamError.NO_SPACE,
+                                        'client “python'):
+                self.stream.acquire_buffer()
+
     def test_not_running(self):
         buffer = self.stream.acquire_buffer()
         with self.assertRaises(GLib.Error):
