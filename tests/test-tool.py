@@ -682,6 +682,33 @@ class TestExamples(ToolCase):
         self.finish(self.start_example('camera', 'x'), 1, '^camera: .*“x”')
 
 
+OWNER_THAT_REFUSES = """
+import gi
+gi.require_version('IOStream', '1.0')
+from gi.repository import GLib, IOStream
+
+class Dark(IOStream.Stream):
+    def do_start(self):
+        raise ValueError('no light')
+
+dark = Dark(name='x', buffer_count=1, data_size=1)
+dark.register()
+GLib.MainLoop().run()
+"""
+
+
+@unittest.skipUnless(os.environ.get('IOSTREAM_TEST_PYTHON'), 'no Python override in this build')
+class TestOwnerInPython(ToolCase):
+
+    def test_refused_start(self):
+        owner = self.start(BUILD, '/usr/bin/python3', '-c', OWNER_THAT_REFUSES,
+                           program=os.path.join(EXAMPLES, 'with-build'))
+        self.wait_for_name('x', owner)
+        for command in 'cat', 'monitor':
+            self.run_tool(command, 'x', status=1,
+                          errors=f'^iostream {command}: Cannot start stream “x”: .*no light$')
+
+
 @unittest.skipUnless(os.environ.get('IOSTREAM_TEST_PYTHON'), 'no Python override in this build')
 class TestDemo(ToolCase):
 

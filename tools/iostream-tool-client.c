@@ -73,6 +73,9 @@ started_cb (GObject      *object,
   self->pending = FALSE;
   if (!io_stream_connection_start_finish (self->connection, result, &error))
     {
+      /* The owner's own words need not say what they are about. */
+      g_prefix_error (&error, "Cannot start stream “%s”: ",
+                      io_connection_get_name (IO_CONNECTION (self->connection)));
       tool_run_fail (&self->run, error);
       return;
     }
