@@ -905,10 +905,12 @@ io_service_register (IOService  *self,
                      GError    **error)
 {
   Job job = { self, register_func, NULL, error, FALSE };
+  G_GNUC_UNUSED g_autoptr (IOService) kept = NULL;
 
   g_return_val_if_fail (IO_IS_SERVICE (self), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
+  kept = g_object_ref (self);
   /* A subclass that has something to make which can fail makes it now, if it
    * was constructed without g_initable_new(), as other languages do. */
   if (G_IS_INITABLE (self) && !g_initable_init (G_INITABLE (self), NULL, error))

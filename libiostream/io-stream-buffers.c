@@ -178,6 +178,8 @@ _io_stream_make_buffers (IOStream  *self,
   g_ptr_array_extend_and_steal (priv->buffers, g_steal_pointer (&buffers));
   renew_book_locked (priv);
   g_mutex_unlock (&priv->lock);
+  /* Who listens may use the stream. */
+  priv->initialized = TRUE;
   publish_numbers (self);
 
   return TRUE;

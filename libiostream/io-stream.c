@@ -160,12 +160,8 @@ io_stream_initable_init (GInitable     *initable,
     return TRUE;
 
   set_facts (self);
-  if (!_io_stream_make_buffers (self, error))
-    return FALSE;
 
-  priv->initialized = TRUE;
-
-  return TRUE;
+  return _io_stream_make_buffers (self, error);
 }
 
 static void
@@ -700,6 +696,7 @@ io_stream_set_mode (IOStream      *self,
                     IOStreamMode   mode,
                     GError       **error)
 {
+  G_GNUC_UNUSED g_autoptr (IOStream) keep = NULL;
   IOStreamPrivate *priv;
 
   g_return_val_if_fail (IO_IS_STREAM (self), FALSE);
@@ -715,6 +712,7 @@ io_stream_set_mode (IOStream      *self,
                    "Clients of stream “%s” can only read its buffers", stream_name (self));
       return FALSE;
     }
+  keep = g_object_ref (self);
   if (!run_set_mode (self, mode, error))
     return FALSE;
 
