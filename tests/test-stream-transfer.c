@@ -1056,7 +1056,8 @@ test_token (StreamPair    *pair,
     }
 }
 
-/* A listener that comes when the stream runs already is told as well. */
+/* A listener that comes when the stream runs already is told once there was no
+ * buffer to acquire. */
 static void
 test_late_listener (StreamPair    *pair,
                     gconstpointer  data)
