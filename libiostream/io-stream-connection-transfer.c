@@ -275,6 +275,27 @@ notify_locked (IOStreamConnectionPrivate *priv)
   _io_notification_port_ring (priv->port);
 }
 
+static gboolean
+give_back (IOStreamConnection              *self,
+           const IOStreamBufferQueueEntry  *entry,
+           gboolean                         notify,
+           GError                         **error)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+  gboolean done;
+
+  if (G_UNLIKELY (priv->fork_count != _io_fork_count ()))
+    return fail_return (self, IO_STREAM_ERROR_NOT_OPEN, entry, "it belongs to the parent process", error);
+
+  g_mutex_lock (&priv->lock);
+  done = enqueue_locked (self, priv, entry, error);
+  if (done && notify)
+    notify_locked (priv);
+  g_mutex_unlock (&priv->lock);
+
+  return done;
+}
+
 /**
  * io_stream_connection_enqueue_input_entry:
  * @self: a connection
@@ -302,22 +323,11 @@ io_stream_connection_enqueue_input_entry (IOStreamConnection              *self,
                                           const IOStreamBufferQueueEntry  *entry,
                                           GError                         **error)
 {
-  IOStreamConnectionPrivate *priv;
-  gboolean done;
-
   g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
   g_return_val_if_fail (entry != NULL, FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  priv = _io_stream_connection_get_private (self);
-  if (G_UNLIKELY (priv->fork_count != _io_fork_count ()))
-    return fail_return (self, IO_STREAM_ERROR_NOT_OPEN, entry, "it belongs to the parent process", error);
-
-  g_mutex_lock (&priv->lock);
-  done = enqueue_locked (self, priv, entry, error);
-  g_mutex_unlock (&priv->lock);
-
-  return done;
+  return give_back (self, entry, FALSE, error);
 }
 
 /**
@@ -440,22 +450,9 @@ io_stream_connection_return_entry (IOStreamConnection              *self,
                                    const IOStreamBufferQueueEntry  *entry,
                                    GError                         **error)
 {
-  IOStreamConnectionPrivate *priv;
-  gboolean done;
-
   g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
   g_return_val_if_fail (entry != NULL, FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  priv = _io_stream_connection_get_private (self);
-  if (G_UNLIKELY (priv->fork_count != _io_fork_count ()))
-    return fail_return (self, IO_STREAM_ERROR_NOT_OPEN, entry, "it belongs to the parent process", error);
-
-  g_mutex_lock (&priv->lock);
-  done = enqueue_locked (self, priv, entry, error);
-  if (done)
-    notify_locked (priv);
-  g_mutex_unlock (&priv->lock);
-
-  return done;
+  return give_back (self, entry, TRUE, error);
 }
