@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -175,6 +176,13 @@ peer_thaw (Peer *self)
 }
 
 /* Within the peer. */
+
+/* It does not outlive the test, also if that fails while it is stopped. */
+static inline void
+peer_begin (void)
+{
+  g_assert_cmpint (prctl (PR_SET_PDEATHSIG, SIGKILL), ==, 0);
+}
 
 static inline void
 peer_say (const char *format,

@@ -349,7 +349,7 @@ test_client_stopped (Owner         *self,
 {
   Peer *peer = spawn_client (self, "keep");
   gint64 slowest = 0;
-  guint64 resident;
+  G_GNUC_UNUSED guint64 resident;
 
   send_some (self, N_BUFFERS - 1);
   peer_expect (peer, "full");
@@ -369,7 +369,10 @@ test_client_stopped (Owner         *self,
     }
   g_test_message ("the loop answered within %" G_GINT64_FORMAT " us", slowest);
   g_assert_cmpint (slowest, <, 50 * 1000);
+#ifndef __SANITIZE_ADDRESS__
+  /* that one keeps for a while what is freed */
   g_assert_cmpuint (resident_bytes (), <, resident + (1 << 20));
+#endif
 
   peer_thaw (peer);
   peer_kill (peer);
@@ -731,6 +734,7 @@ main (int   argc,
 
   if (argc > 2 && strcmp (argv[1], "--peer") == 0)
     {
+      peer_begin ();
       if (strcmp (argv[2], "client") == 0)
         return run_client (argv + 3);
       if (strcmp (argv[2], "owner") == 0)

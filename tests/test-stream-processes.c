@@ -463,7 +463,10 @@ main (int   argc,
   int status;
 
   if (argc > 2 && strcmp (argv[1], "--peer") == 0)
-    return run_client (argv + 3);
+    {
+      peer_begin ();
+      return run_client (argv + 3);
+    }
 
   *peer_program () = argv[0];
   g_test_init (&argc, &argv, NULL);
