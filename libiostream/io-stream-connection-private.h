@@ -23,6 +23,13 @@ typedef struct {
   IOStreamBuffer  *object;     /* made when first asked for */
 } IOStreamClientBuffer;
 
+/* The callback for output. It stands as long as it runs. */
+typedef struct {
+  IOStreamOutputCallback callback;
+  gpointer               data;
+  GDestroyNotify         destroy;
+} IOOutputHandler;
+
 /* What the files that make up IOStreamConnection share. */
 typedef struct {
   /* under the lock: entries come in one thread, but go home from any */
@@ -54,9 +61,7 @@ typedef struct {
   gboolean              notify_in_context;
   IOStreamBufferQueue  *output_queue;
   IOStreamBufferQueue  *input_queue;
-  IOStreamOutputCallback callback;
-  gpointer              callback_data;
-  GDestroyNotify        callback_destroy;
+  IOOutputHandler      *handler;       /* counts references */
   guint                 fork_count;
 } IOStreamConnectionPrivate;
 

@@ -106,13 +106,33 @@ _io_stream_connection_notify_state (IOStreamConnection *self)
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_STATE]);
 }
 
+static void
+output_handler_clear (gpointer data)
+{
+  IOOutputHandler *handler = data;
+
+  if (handler->destroy != NULL)
+    handler->destroy (handler->data);
+}
+
+static void
+output_handler_unref (IOOutputHandler *handler)
+{
+  g_rc_box_release_full (handler, output_handler_clear);
+}
+
 void
 _io_stream_connection_announce_output (IOStreamConnection *self)
 {
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+  IOOutputHandler *handler = priv->handler;
 
-  if (priv->callback != NULL)
-    priv->callback (self, priv->callback_data);
+  if (handler != NULL && handler->callback != NULL)
+    {
+      g_rc_box_acquire (handler);
+      handler->callback (self, handler->data);
+      output_handler_unref (handler);
+    }
   g_signal_emit (self, signals[SIGNAL_OUTPUT_AVAILABLE], 0);
 }
 
@@ -608,7 +628,8 @@ io_stream_connection_get_input_port (IOStreamConnection *self)
  * @callback: (nullable) (scope notified): called when output arrives, or %NULL
  *   to have none
  * @user_data: passed to @callback
- * @destroy: (nullable): frees @user_data
+ * @destroy: (nullable): frees @user_data, when @callback is replaced and does
+ *   not run any more
  *
  * Sets the function to be called when the output queue has something new: the
  * same as #IOStreamConnection::output-available, without the cost of a signal.
@@ -625,19 +646,18 @@ io_stream_connection_set_output_callback (IOStreamConnection     *self,
                                           GDestroyNotify          destroy)
 {
   IOStreamConnectionPrivate *priv;
-  GDestroyNotify old_destroy;
-  gpointer old_data;
+  IOOutputHandler *old_handler;
 
   g_return_if_fail (IO_IS_STREAM_CONNECTION (self));
 
   priv = _io_stream_connection_get_private (self);
-  old_destroy = priv->callback_destroy;
-  old_data = priv->callback_data;
-  priv->callback = callback;
-  priv->callback_data = user_data;
-  priv->callback_destroy = destroy;
-  if (old_destroy != NULL)
-    old_destroy (old_data);
+  old_handler = g_steal_pointer (&priv->handler);
+  if (callback != NULL || destroy != NULL)
+    {
+      priv->handler = g_rc_box_new (IOOutputHandler);
+      *priv->handler = (IOOutputHandler) { callback, user_data, destroy };
+    }
+  g_clear_pointer (&old_handler, output_handler_unref);
 }
 
 /**

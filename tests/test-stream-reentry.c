@@ -421,6 +421,215 @@ test_place (gconstpointer data)
   g_assert_cmpuint (count_fds (), ==, n_fds);
 }
 
+/* The client's side, in this thread. */
+typedef enum {
+  CLIENT_HANG_UP,
+  CLIENT_DROP,
+  CLIENT_HANG_UP_AND_DROP,
+  CLIENT_CLOSE,
+  CLIENT_OPEN,
+  CLIENT_START,
+  CLIENT_STOP,
+  CLIENT_TAKE,
+  CLIENT_WAIT,
+  CLIENT_FORGET_CALLBACK,
+  CLIENT_TERMINATE_OWNER,
+  CLIENT_ITERATE,
+  N_CLIENT_DEEDS
+} ClientDeed;
+
+static const char * const client_places[] = {
+  "output", "callback", "destroy", "disconnected", "notify-state", "notify-opened",
+  "notify-connected", "notify-error", "notify-buffer-count"
+};
+
+static struct {
+  const char         *place;
+  ClientDeed          deed;
+  IOStreamConnection *client;   /* the reference of the program */
+  IOService          *service;
+  gboolean            busy;
+  gboolean            hung_up;
+  int                 n_met;
+  int                 n_disconnected;
+  int                 n_destroyed;
+} client_plan;
+
+static void
+do_client_deed (IOStreamConnection *client)
+{
+  switch (client_plan.deed)
+    {
+    case CLIENT_HANG_UP:
+      client_plan.hung_up = TRUE;
+      io_connection_hang_up (IO_CONNECTION (client));
+      break;
+    case CLIENT_DROP:
+      g_clear_object (&client_plan.client);
+      break;
+    case CLIENT_HANG_UP_AND_DROP:
+      client_plan.hung_up = TRUE;
+      io_connection_hang_up (IO_CONNECTION (client));
+      g_clear_object (&client_plan.client);
+      break;
+    case CLIENT_CLOSE:
+      io_connection_close (IO_CONNECTION (client), NULL, NULL);
+      break;
+    case CLIENT_OPEN:
+      io_connection_open (IO_CONNECTION (client), IO_STREAM_OPEN_NONE, NULL, NULL);
+      break;
+    case CLIENT_START:
+      io_stream_connection_start (client, NULL, NULL);
+      break;
+    case CLIENT_STOP:
+      io_stream_connection_stop (client, NULL, NULL);
+      break;
+    case CLIENT_TAKE:
+      exchange (client);
+      break;
+    case CLIENT_WAIT:
+      if (io_stream_connection_prepare_wait (client))
+        io_stream_connection_finish_wait (client);
+      io_stream_connection_wait (client, 0, NULL, NULL);
+      break;
+    case CLIENT_FORGET_CALLBACK:
+      io_stream_connection_set_output_callback (client, NULL, NULL, NULL);
+      break;
+    case CLIENT_TERMINATE_OWNER:
+      io_service_terminate (client_plan.service);
+      break;
+    case CLIENT_ITERATE:
+      stream_util_settle ();
+      break;
+    case N_CLIENT_DEEDS:
+      g_assert_not_reached ();
+    }
+}
+
+static void
+meet_client (const char *place,
+             gpointer    client)
+{
+  if (client_plan.busy || client_plan.n_met == 9 || g_strcmp0 (place, client_plan.place) != 0)
+    return;
+
+  client_plan.busy = TRUE;
+  client_plan.n_met++;
+  do_client_deed (client);
+  client_plan.busy = FALSE;
+}
+
+static void
+output_available_cb (IOStreamConnection *client,
+                     gpointer            user_data)
+{
+  meet_client ("output", client);
+}
+
+static void
+disconnected_cb (IOConnection *client,
+                 const GError *error,
+                 gpointer      user_data)
+{
+  g_assert_false (client_plan.hung_up);
+  client_plan.n_disconnected++;
+  meet_client ("disconnected", client);
+}
+
+static void
+notify_client_cb (GObject    *client,
+                  GParamSpec *pspec,
+                  gpointer    user_data)
+{
+  g_autofree char *place = g_strdup_printf ("notify-%s", pspec->name);
+
+  meet_client (place, client);
+}
+
+/* What a callback is told must stand as long as it runs. */
+static void
+output_cb (IOStreamConnection *client,
+           gpointer            user_data)
+{
+  int n_destroyed = client_plan.n_destroyed;
+
+  meet_client ("callback", client);
+  g_assert_cmpint (client_plan.n_destroyed, ==, n_destroyed);
+}
+
+static void
+output_destroy_cb (gpointer user_data)
+{
+  client_plan.n_destroyed++;
+  if (client_plan.client != NULL)
+    meet_client ("destroy", client_plan.client);
+}
+
+static void
+run_client_plan (IOStream *stream)
+{
+  GObject *client = G_OBJECT (io_stream_connection_new_for_name ("reentry", NULL, NULL));
+
+  client_plan.client = IO_STREAM_CONNECTION (client);
+  g_object_add_weak_pointer (client, (gpointer *) &client);
+  g_signal_connect (client, "output-available", G_CALLBACK (output_available_cb), NULL);
+  g_signal_connect (client, "disconnected", G_CALLBACK (disconnected_cb), NULL);
+  g_signal_connect (client, "notify", G_CALLBACK (notify_client_cb), NULL);
+  io_stream_connection_set_output_callback (client_plan.client, output_cb, NULL, output_destroy_cb);
+
+  io_connection_open (IO_CONNECTION (client), IO_STREAM_OPEN_NONE, NULL, NULL);
+  stream_util_settle ();
+  if (client != NULL)
+    io_stream_connection_start (IO_STREAM_CONNECTION (client), NULL, NULL);
+  stream_util_settle ();
+  send_one (stream);
+  stream_util_settle ();
+  send_one (stream);
+  if (client != NULL)
+    io_stream_connection_set_output_callback (IO_STREAM_CONNECTION (client), output_cb, NULL,
+                                              output_destroy_cb);
+  io_service_terminate (IO_SERVICE (stream));
+  stream_util_settle ();
+
+  if (client != NULL && !client_plan.hung_up)
+    g_assert_cmpint (client_plan.n_disconnected, ==, 1);
+  g_clear_object (&client_plan.client);
+  g_assert_null (client);
+}
+
+static void
+test_client_place (gconstpointer data)
+{
+  const char *place = data;
+  guint n_fds;
+  int n_met = 0;
+
+  g_main_context_iteration (NULL, FALSE);
+  n_fds = count_fds ();
+  for (ClientDeed deed = 0; deed < N_CLIENT_DEEDS; deed++)
+    {
+      IOWorkLoop *loop = io_work_loop_new ("owner");
+      IOStream *stream = g_object_new (IO_TYPE_STREAM, "name", "reentry", "work-loop", loop,
+                                       "buffer-count", N_BUFFERS, "data-size", (guint64) 5000, NULL);
+
+      g_test_message ("%s, deed %u", place, deed);
+      memset (&client_plan, 0, sizeof client_plan);
+      client_plan.place = place;
+      client_plan.deed = deed;
+      client_plan.service = IO_SERVICE (stream);
+      io_service_register (IO_SERVICE (stream), NULL);
+      run_client_plan (stream);
+      n_met += client_plan.n_met;
+
+      io_work_loop_shut_down (loop);
+      g_assert_finalize_object (stream);
+      g_assert_finalize_object (loop);
+    }
+
+  g_assert_cmpint (n_met, >, 0);
+  g_assert_cmpuint (count_fds (), ==, n_fds);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -435,6 +644,12 @@ main (int    argc,
       g_autofree char *path = g_strdup_printf ("/stream-reentry/owner/%s", places[i]);
 
       g_test_add_data_func (path, places[i], test_place);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (client_places); i++)
+    {
+      g_autofree char *path = g_strdup_printf ("/stream-reentry/client/%s", client_places[i]);
+
+      g_test_add_data_func (path, client_places[i], test_client_place);
     }
   result = g_test_run ();
   stream_util_remove_runtime_dir (dir);
