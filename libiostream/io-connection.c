@@ -140,16 +140,19 @@ void
 _io_connection_notify_link (IOConnection *self)
 {
   IOConnectionPrivate *priv = _io_connection_get_private (self);
+  gboolean was_lost = priv->link == IO_LINK_LOST;
 
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_CONNECTED]);
   if (priv->link == IO_LINK_UP)
     g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_SERVICE_CLASS]);
-  if (priv->link != IO_LINK_LOST)
+  if (!was_lost)
     return;
 
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_OPENED]);
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_ERROR]);
-  g_signal_emit (self, signals[DISCONNECTED], 0, priv->error);
+  /* Who hung up in one of these does not hear of the end. */
+  if (priv->link == IO_LINK_LOST)
+    g_signal_emit (self, signals[DISCONNECTED], 0, priv->error);
 }
 
 void
