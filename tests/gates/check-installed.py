@@ -10,6 +10,7 @@ nothing.
 
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -87,6 +88,14 @@ class Outside:
         return self.run(self.meson, 'setup', self.build, self.source,
                         f'--prefix={self.prefix}', '--libdir=lib')
 
+    def run_in_devenv(self):
+        """Everything is found there, what was found before too."""
+        return self.run(self.meson, 'devenv', '-C', self.build, 'sh', '-e', '-c',
+                        f'{shlex.join(self.cc)} {self.source}/program.c -o {self.folder}/devenv '
+                        '$(pkg-config --cflags --libs iostream-1.0)\n'
+                        f'{self.folder}/devenv\n'
+                        'iostream --version')
+
     def compile_installed(self):
         flags = self.run('pkg-config', '--cflags', '--libs', 'iostream-1.0',
                          PKG_CONFIG_PATH=str(self.prefix / 'lib/pkgconfig'))
@@ -118,6 +127,7 @@ def main():
         ok = test.check('configure as a subproject', outside.set_up()) and \
             test.check('build', outside.run('ninja', '-C', outside.build)) and \
             test.check('run as a subproject', outside.run(outside.build / 'program')) and \
+            test.check('work in meson devenv', outside.run_in_devenv()) and \
             test.check('install', outside.run(outside.meson, 'install', '-C',
                                               outside.build, '--no-rebuild'))
         if not ok:
