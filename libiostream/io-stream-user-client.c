@@ -35,6 +35,24 @@
 
 G_DEFINE_TYPE (IOStreamUserClient, io_stream_user_client, IO_TYPE_USER_CLIENT)
 
+/* NULL before and after the connection, and if a service of another kind took
+ * such a client. */
+static IOStream *
+get_stream (IOUserClient *client)
+{
+  IOService *service = io_user_client_get_service (client);
+
+  return service != NULL && IO_IS_STREAM (service) ? IO_STREAM (service) : NULL;
+}
+
+static void
+set_no_stream_error (IOUserClient  *client,
+                     GError       **error)
+{
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN,
+               "%s is not connected to a stream", G_OBJECT_TYPE_NAME (client));
+}
+
 /* Only the client that has the stream open may steer it. */
 static gboolean
 check_open (IOStream      *stream,
@@ -114,8 +132,14 @@ stream_call (IOUserClient  *client,
              GUnixFDList  **fds,
              GError       **error)
 {
-  IOStream *stream = IO_STREAM (io_user_client_get_service (client));
+  IOStream *stream = get_stream (client);
   guint32 first;
+
+  if (stream == NULL)
+    {
+      set_no_stream_error (client, error);
+      return NULL;
+    }
 
   switch (opcode)
     {
@@ -159,8 +183,13 @@ io_stream_user_client_client_memory_for_type (IOUserClient      *client,
                                               IOMemoryMapFlags  *flags,
                                               GError           **error)
 {
-  IOStream *stream = IO_STREAM (io_user_client_get_service (client));
+  IOStream *stream = get_stream (client);
 
+  if (stream == NULL)
+    {
+      set_no_stream_error (client, error);
+      return NULL;
+    }
   if (!check_open (stream, client, error))
     return NULL;
 
@@ -188,14 +217,14 @@ look (IOStreamUserClient *self,
       gboolean           *running,
       guint              *held)
 {
-  IOService *service = io_user_client_get_service (IO_USER_CLIENT (self));
+  IOStream *stream = get_stream (IO_USER_CLIENT (self));
   IOStreamPrivate *priv;
   gboolean found;
 
-  if (service == NULL)
+  if (stream == NULL)
     return FALSE;
 
-  priv = _io_stream_get_private (IO_STREAM (service));
+  priv = _io_stream_get_private (stream);
   g_mutex_lock (&priv->lock);
   found = priv->link != NULL && priv->link->client == IO_USER_CLIENT (self);
   if (found)
@@ -215,7 +244,7 @@ look (IOStreamUserClient *self,
  *
  * Tells whether the client has the stream open and running.
  *
- * Any thread.
+ * In the thread of the stream.
  *
  * Returns: %TRUE if buffers are sent to it
  * Since: 1.0
@@ -237,7 +266,7 @@ io_stream_user_client_is_running (IOStreamUserClient *self)
  *
  * Gets how many buffers the client holds at the moment.
  *
- * Any thread.
+ * In the thread of the stream.
  *
  * Returns: the number of buffers lent to it
  * Since: 1.0

@@ -924,7 +924,55 @@ test_user_client_alone (void)
 
   g_assert_false (io_stream_user_client_is_running (client));
   g_assert_cmpuint (io_stream_user_client_get_held (client), ==, 0);
+  stream_util_assert_fails (io_user_client_get_memory (IO_USER_CLIENT (client), 0, NULL, err) != NULL,
+                            IO_STREAM_ERROR_NOT_OPEN);
   g_assert_finalize_object (client);
+}
+
+/* A service that is no stream, and makes clients of streams. */
+typedef IOService      OddService;
+typedef IOServiceClass OddServiceClass;
+
+static GType odd_service_get_type (void);
+G_DEFINE_TYPE (OddService, odd_service, IO_TYPE_SERVICE)
+
+static IOUserClient *
+odd_service_new_user_client (IOService  *service,
+                             GVariant   *options,
+                             GError    **error)
+{
+  return g_object_new (IO_TYPE_STREAM_USER_CLIENT, NULL);
+}
+
+static void
+odd_service_class_init (OddServiceClass *klass)
+{
+  klass->new_user_client = odd_service_new_user_client;
+}
+
+static void
+odd_service_init (OddService *self)
+{
+}
+
+static void
+test_user_client_of_other (void)
+{
+  IOWorkLoop *loop = io_work_loop_new (NULL);
+  IOService *service = g_object_new (odd_service_get_type (), "name", "odd", "work-loop", loop, NULL);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (IOStreamConnection) client = NULL;
+
+  stream_util_assert_works (io_service_register (service, err));
+  client = io_stream_connection_new_for_name ("odd", NULL, &error);
+  g_assert_no_error (error);
+  stream_util_assert_fails (io_connection_open (IO_CONNECTION (client), IO_STREAM_OPEN_NONE, NULL, err),
+                            IO_STREAM_ERROR_NOT_OPEN);
+  io_connection_hang_up (IO_CONNECTION (client));
+  io_service_terminate (service);
+  io_work_loop_shut_down (loop);
+  g_assert_finalize_object (service);
+  g_assert_finalize_object (loop);
 }
 
 /* --- without clients ----------------------------------------------------- */
@@ -1065,6 +1113,7 @@ main (int   argc,
   ADD ("/stream/violation/input", set_up_input, test_violation);
   ADD ("/stream/user-client", set_up_output, test_user_client);
   g_test_add_func ("/stream/user-client/alone", test_user_client_alone);
+  g_test_add_func ("/stream/user-client/of-other-service", test_user_client_of_other);
   g_test_add_func ("/stream/construct", test_construct);
   g_test_add_func ("/stream/construct-fails", test_construct_fails);
   g_test_add_func ("/stream/closed", test_closed);
