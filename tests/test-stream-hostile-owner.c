@@ -232,7 +232,7 @@ answer_open (Liar *self)
   guint32 count = self->lie->entry_count > 0 ? self->lie->entry_count : COUNT;
   guint32 buffers = self->lie->buffer_count > 0 ? self->lie->buffer_count : 2;
   g_autofree char *text = NULL;
-  GVariant *dict;
+  g_autoptr (GVariant) dict = NULL;
 
   if (self->lie->open_answer != NULL)
     text = g_strdup (self->lie->open_answer);
@@ -240,7 +240,6 @@ answer_open (Liar *self)
     text = g_strdup_printf ("{'entry-count': <uint32 %u>, 'buffer-count': <uint32 %u>, 'mode': <uint32 1>}",
                             count, buffers);
   dict = parse ("a{sv}", text);
-  g_variant_take_ref (dict);
 
   return g_variant_new ("(@a{sv})", dict);
 }
