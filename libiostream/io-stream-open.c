@@ -242,9 +242,9 @@ _io_stream_describe_open (IOStream      *self,
       return NULL;
     }
 
-  if (g_unix_fd_list_append (list, _io_memory_backing_peek_fd (link->own.backing), error) < 0 ||
-      g_unix_fd_list_append (list, _io_memory_backing_peek_fd (link->peer.backing), error) < 0 ||
-      g_unix_fd_list_append (list, link->peer_bell, error) < 0)
+  if (!_io_user_client_pass_fd (client, list, _io_memory_backing_peek_fd (link->own.backing), error) ||
+      !_io_user_client_pass_fd (client, list, _io_memory_backing_peek_fd (link->peer.backing), error) ||
+      !_io_user_client_pass_fd (client, list, link->peer_bell, error))
     return NULL;
 
   g_variant_dict_init (&dict, NULL);

@@ -67,6 +67,23 @@ is_writable_by_others (IOMemoryBacking *backing)
   return (fcntl (fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
 }
 
+gboolean
+_io_user_client_pass_fd (IOUserClient  *self,
+                         GUnixFDList   *fds,
+                         int            fd,
+                         GError       **error)
+{
+  g_autoptr (GError) local_error = NULL;
+
+  if (g_unix_fd_list_append (fds, fd, &local_error) >= 0)
+    return TRUE;
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
+               "Cannot pass a descriptor to client “%s”: %s",
+               io_user_client_get_client_name (self), local_error->message);
+  return FALSE;
+}
+
 static GVariant *
 answer_get_memory (IOUserClient  *self,
                    GVariant      *args,
@@ -93,7 +110,7 @@ answer_get_memory (IOUserClient  *self,
                    "Cannot give memory 0x%x: it is writable, and the client may only read", type);
       return NULL;
     }
-  if (g_unix_fd_list_append (list, _io_memory_backing_peek_fd (backing), error) < 0)
+  if (!_io_user_client_pass_fd (self, list, _io_memory_backing_peek_fd (backing), error))
     return NULL;
 
   *fds = g_steal_pointer (&list);

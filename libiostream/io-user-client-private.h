@@ -36,6 +36,11 @@ void     _io_user_client_send_event    (IOUserClient          *self,
 void     _io_user_client_violation     (IOUserClient          *self,
                                         const char            *format,
                                         ...) G_GNUC_PRINTF (2, 3);
+/* Duplicates @fd into what goes along with an answer. */
+gboolean _io_user_client_pass_fd       (IOUserClient          *self,
+                                        GUnixFDList           *fds,
+                                        int                    fd,
+                                        GError               **error);
 guint    _io_user_client_get_max_buffers (IOUserClient        *self);
 guint64  _io_user_client_get_max_bytes   (IOUserClient        *self);
 

@@ -248,6 +248,7 @@ test_owner_descriptors_connected (void)
       if (!done)
         {
           check_error (error);
+          g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES);
           n_failed++;
         }
       else
