@@ -299,10 +299,13 @@ ask_next (IOStreamConnection  *self,
       return TRUE;
     }
 
+  if (!place_buffers (self, error))
+    return FALSE;
+
   next->opcode = IO_OPCODE_READY;
   next->args = g_variant_new ("()");
 
-  return place_buffers (self, error);
+  return TRUE;
 }
 
 static void
