@@ -180,8 +180,8 @@ handle_memory (IOStreamConnection  *self,
   g_autoptr (IOMemoryBacking) backing = NULL;
   guint64 offset, length, size;
   guint32 number, flags;
+  g_autofree int *list = NULL;
   gboolean writable;
-  int fd;
 
   g_variant_get (answer, "(uutttb)", &number, &flags, &offset, &length, &size, &writable);
   if (number == 0 || g_hash_table_contains (priv->memories, GUINT_TO_POINTER (number)))
@@ -191,11 +191,8 @@ handle_memory (IOStreamConnection  *self,
   if (fds == NULL || g_unix_fd_list_get_length (fds) != 1)
     return fail_open (self, error, "the owner sent no descriptor for memory %u", number);
 
-  fd = g_unix_fd_list_get (fds, 0, error);
-  if (fd < 0)
-    return FALSE;
-
-  backing = _io_memory_backing_new_take_fd (fd, size, G_MAXSSIZE, !writable, TRUE, error);
+  list = g_unix_fd_list_steal_fds (fds, NULL);
+  backing = _io_memory_backing_new_take_fd (list[0], size, G_MAXSSIZE, !writable, TRUE, error);
   if (backing == NULL || _io_memory_backing_map (backing, writable, error) == NULL)
     return FALSE;
 
