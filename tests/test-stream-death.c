@@ -370,8 +370,9 @@ test_client_stopped (Owner         *self,
   g_test_message ("the loop answered within %" G_GINT64_FORMAT " us", slowest);
   g_assert_cmpint (slowest, <, 50 * 1000);
 #ifndef __SANITIZE_ADDRESS__
-  /* that one keeps for a while what is freed */
-  g_assert_cmpuint (resident_bytes (), <, resident + (1 << 20));
+  /* that one keeps for a while what is freed, and so does valgrind */
+  if (g_getenv ("IOSTREAM_TEST_VALGRIND") == NULL)
+    g_assert_cmpuint (resident_bytes (), <, resident + (1 << 20));
 #endif
 
   peer_thaw (peer);
