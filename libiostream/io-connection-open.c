@@ -251,6 +251,8 @@ do_job (IOConnection  *self,
         GCancellable  *cancellable,
         GError       **error)
 {
+  /* What is told on the way may drop the last reference of the caller. */
+  G_GNUC_UNUSED g_autoptr (IOConnection) kept = g_object_ref (self);
   GError *reason = NULL;
   gboolean done;
 
@@ -442,6 +444,7 @@ begin_close (IOConnection  *self,
 static void
 end_close (IOConnection *self)
 {
+  G_GNUC_UNUSED g_autoptr (IOConnection) kept = g_object_ref (self);
   IOConnectionPrivate *priv = _io_connection_get_private (self);
 
   if (priv->phase != IO_PHASE_CLOSING)
