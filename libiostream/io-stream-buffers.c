@@ -421,6 +421,16 @@ check_new_buffers (IOStream   *self,
   return TRUE;
 }
 
+static gboolean
+are_buffers (GPtrArray *buffers)
+{
+  for (guint i = 0; i < buffers->len; i++)
+    if (!IO_IS_STREAM_BUFFER (g_ptr_array_index (buffers, i)))
+      return FALSE;
+
+  return TRUE;
+}
+
 /**
  * io_stream_add_buffers:
  * @self: a stream
@@ -449,7 +459,7 @@ io_stream_add_buffers (IOStream   *self,
   IOStreamPrivate *priv;
 
   g_return_val_if_fail (IO_IS_STREAM (self), FALSE);
-  g_return_val_if_fail (buffers != NULL, FALSE);
+  g_return_val_if_fail (buffers != NULL && are_buffers (buffers), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   priv = _io_stream_get_private (self);

@@ -617,6 +617,8 @@ io_stream_new_with_buffers (const char    *name,
   g_autoptr (IOStream) self = NULL;
 
   g_return_val_if_fail (buffers != NULL, NULL);
+  g_return_val_if_fail (mode <= IO_STREAM_MODE_INPUT_OUTPUT, NULL);
+  g_return_val_if_fail (queue_length <= IO_STREAM_MAX_BUFFERS, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
   self = g_initable_new (IO_TYPE_STREAM, NULL, error,

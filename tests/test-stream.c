@@ -975,6 +975,27 @@ test_user_client_of_other (void)
   g_assert_finalize_object (loop);
 }
 
+/* What a program may get wrong is said, and nothing happens. */
+static void
+test_wrong_arguments (void)
+{
+  g_autoptr (GPtrArray) none = g_ptr_array_new ();
+  g_autoptr (GPtrArray) hole = g_ptr_array_new ();
+  IOStream *stream = g_object_new (IO_TYPE_STREAM, NULL);
+
+  g_ptr_array_add (hole, NULL);
+  g_test_expect_message ("libiostream", G_LOG_LEVEL_CRITICAL, "*are_buffers*");
+  g_assert_false (io_stream_add_buffers (stream, hole, NULL));
+  g_test_expect_message ("libiostream", G_LOG_LEVEL_CRITICAL, "*mode*");
+  g_assert_null (io_stream_new_with_buffers (NULL, none, (IOStreamMode) 3, 0, NULL));
+  g_test_expect_message ("libiostream", G_LOG_LEVEL_CRITICAL, "*queue_length*");
+  g_assert_null (io_stream_new_with_buffers (NULL, none, IO_STREAM_MODE_OUTPUT,
+                                             IO_STREAM_MAX_BUFFERS + 1, NULL));
+  g_test_assert_expected_messages ();
+  g_assert_cmpuint (io_stream_get_buffer_count (stream), ==, 0);
+  g_assert_finalize_object (stream);
+}
+
 /* --- without clients ----------------------------------------------------- */
 
 /* As other languages make it: no g_initable_new(). */
@@ -1114,6 +1135,7 @@ main (int   argc,
   ADD ("/stream/user-client", set_up_output, test_user_client);
   g_test_add_func ("/stream/user-client/alone", test_user_client_alone);
   g_test_add_func ("/stream/user-client/of-other-service", test_user_client_of_other);
+  g_test_add_func ("/stream/wrong-arguments", test_wrong_arguments);
   g_test_add_func ("/stream/construct", test_construct);
   g_test_add_func ("/stream/construct-fails", test_construct_fails);
   g_test_add_func ("/stream/closed", test_closed);
