@@ -130,6 +130,17 @@ class TestVirtualMethods(StreamTestCase):
             self.assertEqual(connection.get_state(),
                              IOStream.StreamState.STOPPED)
 
+    def test_exception_that_is_no_text(self):
+        class Dark(IOStream.Stream):
+            def do_start(self):
+                raise ValueError('no \udc80 \0 light')
+
+        stream, connection = self.check(Dark)
+        with connection:
+            with self.assertStreamError(IOStream.StreamError.FAILED,
+                                        r'no \udc80 \0 light'):
+                connection.start()
+
     def test_own_error(self):
         class Busy(IOStream.Stream):
             def do_start(self):

@@ -32,10 +32,12 @@ _LONGEST_POLL = 0.5
 
 def _make_error(exception, function):
     lines = traceback.format_exception_only(type(exception), exception)
-    return GLib.Error.new_literal(
-        IOStream.StreamError.quark(),
-        f'{function.__qualname__}: {"".join(lines).strip()}',
-        IOStream.StreamError.FAILED)
+    text = f'{function.__qualname__}: {"".join(lines).strip()}'
+    # File names have surrogates; neither they nor NUL have a place in C.
+    text = text.encode('utf-8', 'backslashreplace').decode('utf-8')
+    return GLib.Error.new_literal(IOStream.StreamError.quark(),
+                                  text.replace('\0', '\\0'),
+                                  IOStream.StreamError.FAILED)
 
 
 def _guard_vfunc(function, is_boolean):
