@@ -133,7 +133,9 @@ _io_stream_connection_announce_output (IOStreamConnection *self)
       handler->callback (self, handler->data);
       output_handler_unref (handler);
     }
-  g_signal_emit (self, signals[SIGNAL_OUTPUT_AVAILABLE], 0);
+  /* It may have hung up or closed. */
+  if (priv->attached)
+    g_signal_emit (self, signals[SIGNAL_OUTPUT_AVAILABLE], 0);
 }
 
 static void

@@ -504,6 +504,36 @@ count_destroy (gpointer data)
 }
 
 static void
+hang_up_cb (IOStreamConnection *client,
+            gpointer            user_data)
+{
+  io_connection_hang_up (IO_CONNECTION (client));
+}
+
+static void
+count_cb (IOStreamConnection *client,
+          guint              *n_seen)
+{
+  (*n_seen)++;
+}
+
+/* A callback that ends the connection is the last to hear of its output. */
+static void
+test_callback_hangs_up (StreamPair    *pair,
+                        gconstpointer  data)
+{
+  guint n_seen = 0;
+
+  g_signal_connect (pair->client, "output-available", G_CALLBACK (count_cb), &n_seen);
+  io_stream_connection_set_output_callback (pair->client, hang_up_cb, NULL, NULL);
+  stream_util_send (pair->stream, 1);
+  while (io_connection_is_connected (IO_CONNECTION (pair->client)))
+    g_main_context_iteration (NULL, TRUE);
+  stream_util_settle ();
+  g_assert_cmpuint (n_seen, ==, 0);
+}
+
+static void
 test_callback (StreamPair    *pair,
                gconstpointer  data)
 {
@@ -1005,6 +1035,7 @@ main (int   argc,
   ADD ("queues", set_up_running, test_queues);
   ADD ("context/signal", set_up_running, test_signal);
   ADD ("context/callback", set_up_running, test_callback);
+  ADD ("context/callback-hangs-up", set_up_running, test_callback_hangs_up);
   ADD ("context/slow-handlers", set_up_running, test_slow_handlers);
   ADD ("context/switching", set_up_running, test_switching);
   ADD ("context/source", set_up_running, test_source);
