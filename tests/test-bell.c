@@ -398,6 +398,80 @@ test_bell_fork (void)
 #define ADD(path, func, data) \
   g_test_add (path, Fixture, data, fixture_set_up, func, fixture_tear_down)
 
+typedef struct {
+  IOBell           *ringer;
+  guint32           n_races;
+  _Atomic guint32   published;
+  _Atomic guint32   begun;      /* race that may be run */
+  _Atomic guint32   ended;      /* race that the ringer has run */
+  gboolean          saw_sleeper;
+} Race;
+
+static void
+spin_until (_Atomic guint32 *word,
+            guint32          value)
+{
+  guint n = 0;
+
+  while (atomic_load_explicit (word, memory_order_acquire) != value)
+    if (++n % 1000 == 0)
+      g_thread_yield ();
+}
+
+static gpointer
+race_ringer_thread (gpointer data)
+{
+  Race *race = data;
+
+  for (guint32 i = 1; i <= race->n_races; i++)
+    {
+      spin_until (&race->begun, i);
+      atomic_store_explicit (&race->published, i, memory_order_relaxed);
+      race->saw_sleeper = _io_bell_has_sleeper (race->ringer);
+      atomic_store_explicit (&race->ended, i, memory_order_release);
+    }
+
+  return NULL;
+}
+
+/* Both at once: one publishes and looks for a sleeper, the other goes to sleep
+ * and looks for what is published. One of them must see the other, or the
+ * sleep never ends. Without one of the fences some are lost. */
+static void
+test_fences (void)
+{
+  _Atomic uint32_t word = 0;
+  IOBell sleeper, ringer;
+  /* Where only one thread runs at a time there is nothing to race. */
+  Race race = { &ringer, g_getenv ("IOSTREAM_TEST_VALGRIND") != NULL ? 100 : 300000, 0, };
+  GThread *thread;
+  guint n_lost = 0;
+
+  _io_bell_init (&sleeper, -1, &word, NULL);
+  _io_bell_init (&ringer, -1, NULL, &word);
+  thread = g_thread_new ("ringer", race_ringer_thread, &race);
+
+  for (guint32 i = 1; i <= race.n_races; i++)
+    {
+      guint32 seen;
+
+      atomic_store_explicit (&race.begun, i, memory_order_release);
+      for (volatile guint delay = 0; delay < i % 64; delay++)
+        ;
+      _io_bell_arm (&sleeper);
+      seen = atomic_load_explicit (&race.published, memory_order_relaxed);
+      spin_until (&race.ended, i);
+      if (seen != i && !race.saw_sleeper)
+        n_lost++;
+      _io_bell_disarm (&sleeper);
+    }
+
+  g_thread_join (thread);
+  g_assert_cmpuint (n_lost, ==, 0);
+  _io_bell_clear (&sleeper);
+  _io_bell_clear (&ringer);
+}
+
 int
 main (int   argc,
       char *argv[])
@@ -420,6 +494,7 @@ main (int   argc,
   g_test_add_func ("/bell/no-descriptors", test_bell_no_descriptors);
   ADD ("/bell/no-lost-wake-up", test_bell_no_lost_wake_up, NULL);
   g_test_add_func ("/bell/fork", test_bell_fork);
+  g_test_add_func ("/bell/fences", test_fences);
 
   return g_test_run ();
 }
