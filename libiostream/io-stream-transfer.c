@@ -258,6 +258,74 @@ io_stream_acquire_buffer (IOStream  *self,
   return buffer;
 }
 
+static void
+set_busy_error (IOStream         *self,
+                IOStreamPrivate  *priv,
+                guint32           id,
+                GError          **error)
+{
+  const char *name = io_service_get_name (IO_SERVICE (self));
+  IOStreamLink *link = priv->link;
+
+  if (id >= priv->book.count)
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_FOUND,
+                 "Stream “%s” has no buffer %u, only %u of them", name, id, priv->book.count);
+  else if (link != NULL && _io_loan_holder_has (&link->holder, id))
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BUSY,
+                 "Buffer %u of stream “%s” is not free: client “%s” (process %d) has it",
+                 id, name, io_user_client_get_client_name (link->client),
+                 io_user_client_get_pid (link->client));
+  else
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BUSY,
+                 "Buffer %u of stream “%s” is not free: the owner has it", id, name);
+}
+
+/**
+ * io_stream_acquire_buffer_with_id:
+ * @self: a stream
+ * @buffer_id: the number of the buffer
+ * @error: return location for an error
+ *
+ * Takes one particular buffer, if it is free, so that the owner can fill it; as
+ * io_stream_acquire_buffer() otherwise. It is for owners that go round by
+ * number, as device drivers do whose hardware has a fixed order.
+ *
+ * Any thread. Fails with %IO_STREAM_ERROR_BUSY if the buffer is not free, and
+ * says who has it, with %IO_STREAM_ERROR_NOT_FOUND if there is no such buffer,
+ * and with %IO_STREAM_ERROR_NOT_OPEN in a forked child.
+ *
+ * Returns: (transfer none) (nullable): the buffer, or %NULL with @error set
+ * Since: 1.0
+ */
+IOStreamBuffer *
+io_stream_acquire_buffer_with_id (IOStream  *self,
+                                  guint32    buffer_id,
+                                  GError   **error)
+{
+  IOStreamPrivate *priv;
+  IOStreamBuffer *buffer = NULL;
+
+  g_return_val_if_fail (IO_IS_STREAM (self), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  priv = _io_stream_get_private (self);
+  if (!_io_stream_ensure (self, error) || !_io_stream_check_process (self, error))
+    return NULL;
+
+  g_mutex_lock (&priv->lock);
+  if (buffer_id < priv->book.count && _io_loan_book_get_state (&priv->book, buffer_id) == IO_LOAN_LENT)
+    _io_stream_drain_locked (priv);
+  if (buffer_id < priv->book.count && _io_loan_book_acquire_id (&priv->book, buffer_id))
+    buffer = g_ptr_array_index (priv->buffers, buffer_id);
+  else
+    set_busy_error (self, priv, buffer_id, error);
+  if (buffer == NULL)
+    ask_for_returns (priv->link);
+  g_mutex_unlock (&priv->lock);
+
+  return buffer;
+}
+
 /**
  * io_stream_release_buffer:
  * @self: a stream

@@ -128,6 +128,10 @@ IO_AVAILABLE_IN_ALL
 IOStreamBuffer      *io_stream_acquire_buffer           (IOStream                       *self,
                                                          GError                        **error);
 IO_AVAILABLE_IN_ALL
+IOStreamBuffer      *io_stream_acquire_buffer_with_id   (IOStream                       *self,
+                                                         guint32                         buffer_id,
+                                                         GError                        **error);
+IO_AVAILABLE_IN_ALL
 void                 io_stream_release_buffer           (IOStream                       *self,
                                                          IOStreamBuffer                 *buffer);
 IO_AVAILABLE_IN_ALL

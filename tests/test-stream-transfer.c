@@ -147,6 +147,39 @@ test_no_space (StreamPair    *pair,
   stream_util_send (pair->stream, 2);
 }
 
+/* Going round by number never gives a buffer that somebody looks at. */
+static void
+test_acquire_by_number (StreamPair    *pair,
+                        gconstpointer  data)
+{
+  g_autoptr (GError) owned = NULL;
+  g_autoptr (GError) lent = NULL;
+  g_autoptr (GError) unknown = NULL;
+  IOStreamBufferQueueEntry entry;
+  IOStreamBuffer *buffer;
+
+  stream_util_start (pair->client);
+  buffer = io_stream_acquire_buffer_with_id (pair->stream, 2, NULL);
+  g_assert_true (buffer == io_stream_get_buffer_with_id (pair->stream, 2));
+  g_assert_null (io_stream_acquire_buffer_with_id (pair->stream, 2, &owned));
+  g_assert_error (owned, IO_STREAM_ERROR, IO_STREAM_ERROR_BUSY);
+  g_assert_nonnull (strstr (owned->message, "the owner has it"));
+
+  stream_util_assert_works (io_stream_send_buffer (pair->stream, buffer, err));
+  stream_util_take (pair->client, 0, &entry);
+  g_assert_cmpuint (entry.buffer_id, ==, 2);
+  g_assert_null (io_stream_acquire_buffer_with_id (pair->stream, 2, &lent));
+  g_assert_error (lent, IO_STREAM_ERROR, IO_STREAM_ERROR_BUSY);
+  g_assert_nonnull (strstr (lent->message, "(process "));
+
+  stream_util_return (pair->client, &entry);
+  g_assert_true (io_stream_acquire_buffer_with_id (pair->stream, 2, NULL) == buffer);
+  io_stream_release_buffer (pair->stream, buffer);
+
+  g_assert_null (io_stream_acquire_buffer_with_id (pair->stream, 4, &unknown));
+  g_assert_error (unknown, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_FOUND);
+}
+
 /* What is handed out to look at a queue is that queue, and cannot be written. */
 static void
 test_queue_memory (StreamPair    *pair,
@@ -1326,6 +1359,7 @@ main (int   argc,
   g_test_add ("/stream-transfer/collect-large", StreamPair, NULL, set_up_large, test_collect_large, tear_down);
   g_test_add ("/stream-transfer/collect-small", StreamPair, NULL, set_up_output, test_collect_small, tear_down);
   g_test_add ("/stream-transfer/no-space", StreamPair, NULL, set_up_output, test_no_space, tear_down);
+  g_test_add ("/stream-transfer/acquire-by-number", StreamPair, NULL, set_up_output, test_acquire_by_number, tear_down);
   g_test_add ("/stream-transfer/queue-memory", StreamPair, NULL, set_up_output, test_queue_memory, tear_down);
   g_test_add ("/stream-transfer/input", StreamPair, NULL, set_up_input, test_input, tear_down);
 
