@@ -7,22 +7,7 @@
 #include "io-packet-private.h"
 #include "io-user-client-private.h"
 
-#include <unistd.h>
-
 /* From the hello of a client to its place in the service. */
-
-GVariant *
-_io_service_build_attributes (IOService *self)
-{
-  g_autoptr (GVariant) attributes = io_service_copy_attributes (self);
-  GVariantDict dict;
-
-  g_variant_dict_init (&dict, attributes);
-  g_variant_dict_insert (&dict, "pid", "u", (guint) getpid ());
-  g_variant_dict_insert (&dict, "uid", "u", (guint) geteuid ());
-
-  return g_variant_dict_end (&dict);
-}
 
 static IOUserClient *
 make_client (IOService  *self,
