@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import resource
 import select
 import signal
@@ -675,8 +676,38 @@ class TestExamples(ToolCase):
             f'played {count} buffers, {4096 * count} bytes, sum {4096 * sum(range(count))}'
             for count in (1, 100, 256)])
 
+    def test_sample_capture(self):
+        """Whatever a client keeps, and however the device goes round."""
+        device = self.start_example('sample-device', 'sample', '500')
+        self.wait_for_name('sample.capture', device)
+        for keep in '0', '6', '1000':
+            host = self.start_example('sample-host', 'capture', 'sample.capture', '100', keep)
+            self.assertEqual(self.finish(host).decode(),
+                             'captured 100, broken 0, changed while kept 0\n')
+        wait_until(lambda: self.get_state('sample.capture') == 'closed')
+        device.send_signal(signal.SIGTERM)
+        lines = self.finish(device).decode().splitlines()
+        self.assertEqual(len(lines), 3)
+        for line in lines:
+            match = re.fullmatch(r'capture: (\d+) shown, \d+ left out, '
+                                 r'(\d+) would have been overwritten', line)
+            self.assertGreaterEqual(int(match[1]), 100)
+            self.assertGreaterEqual(int(match[2]), 9)
+
+    def test_sample_playback(self):
+        device = self.start_example('sample-device', 'sample', '500')
+        self.wait_for_name('sample.playback', device)
+        for count in '1', '100':
+            host = self.start_example('sample-host', 'playback', 'sample.playback', count)
+            self.assertEqual(self.finish(host).decode(), f'played {count}\n')
+        wait_until(lambda: self.get_state('sample.playback') == 'closed')
+        device.send_signal(signal.SIGTERM)
+        self.assertEqual(self.finish(device).decode().splitlines(),
+                         ['playback: 1 played, 0 broken', 'playback: 100 played, 0 broken'])
+
     def test_errors(self):
         self.finish(self.start_example('viewer', 'nobody'), 1, '^viewer: .*“nobody”')
+        self.finish(self.start_example('sample-host', 'capture', 'nobody', '1', '1'), 1, '“nobody”')
         self.finish(self.start_example('playback', '--feed', 'nobody', '1'), 1, '“nobody”')
         self.publish('x')
         self.finish(self.start_example('camera', 'x'), 1, '^camera: .*“x”')
