@@ -10,7 +10,8 @@
 G_BEGIN_DECLS
 
 /* The owner's end of a control socket: takes packets in and apart, sends, and
- * holds the bounds. Reference counted; belongs to the thread of its context. */
+ * holds the bounds. Belongs to the thread of its context; its reference count
+ * to any. */
 typedef struct _IOChannel IOChannel;
 
 typedef struct {
@@ -37,6 +38,13 @@ IOChannel *_io_channel_ref       (IOChannel            *self);
 void       _io_channel_unref     (IOChannel            *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (IOChannel, _io_channel_unref)
 
+/* Takes what has come, @max packets at most, here and now. May be called by
+ * what it calls: packets are taken in their order, and each once. FALSE if
+ * there was nothing. In the thread of the context. */
+gboolean   _io_channel_serve     (IOChannel            *self,
+                                  guint                 max);
+/* The other end is ourselves: it may call as often as it likes. */
+void       _io_channel_set_trusted (IOChannel          *self);
 /* Who is told from now on; @user_data is borrowed. */
 void       _io_channel_set_funcs (IOChannel            *self,
                                   const IOChannelFuncs *funcs,

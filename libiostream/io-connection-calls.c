@@ -463,6 +463,32 @@ sleep_until (IOConnection *self,
   g_poll (fds, has_cancel_fd ? 2 : 1, (int) msec);
 }
 
+/* Nobody else can do it, so there is nothing to wait for. */
+static void
+get_answer_here (IOConnection *self,
+                 IOCall       *call,
+                 SyncCall     *sync)
+{
+  guint32 serial = call->serial;
+  IOOpcode opcode = call->opcode;
+
+  while (!sync->done)
+    {
+      gboolean served = _io_connection_serve (self);
+      IOReceived received = _io_connection_receive (self, 1);
+
+      if (!sync->done && !served && received == IO_RECEIVED_NOTHING)
+        break;
+    }
+  if (sync->done)
+    return;
+
+  _io_call_free (give_up (self, serial));
+  sync->error = _io_connection_new_error (self, opcode, IO_STREAM_ERROR_CANNOT_LOCK,
+                                          "the owner answers later, from the main context of "
+                                          "this thread; use the asynchronous call");
+}
+
 static void
 wait_for_answer (IOConnection *self,
                  IOCall         *call,
@@ -507,18 +533,20 @@ _io_connection_call_with_fds (IOConnection  *self,
                               GError       **error)
 {
   g_autoptr (GVariant) sunk = args != NULL ? g_variant_ref_sink (args) : NULL;
+  G_GNUC_UNUSED g_autoptr (IOConnection) kept = g_object_ref (self);
   SyncCall sync = { FALSE };
   IOCall *call;
 
   if (g_cancellable_set_error_if_cancelled (cancellable, error) ||
-      !_io_connection_check_thread (self, opcode, error))
+      !_io_connection_enter (self, opcode, error))
     return NULL;
 
   call = start_call (self, opcode, sunk, TRUE, keep_answer, &sync, error);
-  if (call == NULL)
-    return NULL;
-
-  wait_for_answer (self, call, &sync, cancellable);
+  if (call != NULL && _io_connection_get_private (self)->local)
+    get_answer_here (self, call, &sync);
+  else if (call != NULL)
+    wait_for_answer (self, call, &sync, cancellable);
+  _io_connection_leave (self);
   if (sync.error != NULL)
     g_propagate_error (error, sync.error);
   if (fds != NULL)

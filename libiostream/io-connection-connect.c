@@ -8,23 +8,6 @@
 
 #include <gio/gunixsocketaddress.h>
 
-gboolean
-_io_connection_check_thread (IOConnection  *self,
-                             IOOpcode       opcode,
-                             GError       **error)
-{
-  IOConnectionPrivate *priv = _io_connection_get_private (self);
-  gboolean by_caller = FALSE;
-
-  if (priv->name == NULL || !_io_names_find_local (priv->name, &by_caller) || !by_caller)
-    return TRUE;
-
-  g_propagate_error (error, _io_connection_new_error (self, opcode, IO_STREAM_ERROR_CANNOT_LOCK,
-                                                      "this thread serves it itself; "
-                                                      "use the asynchronous call"));
-  return FALSE;
-}
-
 static GError *
 new_connect_error (IOConnection *self,
                    const GError *reason)
@@ -80,6 +63,8 @@ _io_connection_connect_once (IOConnection  *self,
   g_autoptr (GError) reason = NULL;
 
   *again = FALSE;
+  if (priv->local)
+    return _io_connection_connect_local (self, error);
   if (priv->socket != NULL)
     {
       if (!check_given_socket (self, error))

@@ -2,13 +2,16 @@
 
 #pragma once
 
+#include "io-channel-private.h"
 #include "io-connection-private.h"
+#include "io-service.h"
 
 G_BEGIN_DECLS
 
 /* What the files of #IOConnection share: io-connection.c is the object,
- * io-connection-connect.c finds the owner, io-connection-open.c greets it, opens
- * and closes, io-connection-link.c has the socket, its source and the end,
+ * io-connection-connect.c finds the owner, io-connection-local.c does its part
+ * if it is in this thread, io-connection-open.c greets it, opens and closes,
+ * io-connection-link.c has the socket, its source and the end,
  * io-connection-calls.c the calls. */
 
 /* The socket. A connection is used up when it is lost or hung up; an attempt
@@ -35,6 +38,10 @@ typedef struct {
   GMainContext            *context;
   guint                    fork_count;
   const IOConnectionHooks *hooks;
+
+  gboolean                 local;       /* made for a service, not for its name */
+  GWeakRef                 service;     /* a user client keeps it alive */
+  IOChannel               *channel;     /* the owner's end, once connected */
 
   IOLink                   link;
   IOPhase                  phase;
@@ -78,10 +85,6 @@ void        _io_connection_run_closed   (IOConnection            *self);
 /* io-connection-connect.c */
 /* A full backlog cannot be polled for. */
 #define IO_CONNECTION_RETRY_MSEC 10
-/* FALSE with CANNOT_LOCK if the calling thread would wait for itself. */
-gboolean    _io_connection_check_thread (IOConnection            *self,
-                                         IOOpcode                 opcode,
-                                         GError                 **error);
 /* FALSE with @again: the backlog of the owner is full. */
 gboolean    _io_connection_connect_once (IOConnection            *self,
                                          gboolean                *again,
@@ -95,6 +98,23 @@ gboolean    _io_connection_connect_now  (IOConnection            *self,
                                          gint64                   deadline,
                                          GCancellable            *cancellable,
                                          GError                 **error);
+
+/* io-connection-local.c */
+void        _io_connection_set_service  (IOConnection            *self,
+                                         IOService               *service);
+/* Around everything that may wait for the owner. FALSE with CANNOT_LOCK if the
+ * calling thread would wait for itself, or cannot do the owner's part. */
+gboolean    _io_connection_enter        (IOConnection            *self,
+                                         IOOpcode                 opcode,
+                                         GError                 **error);
+void        _io_connection_leave        (IOConnection            *self);
+gboolean    _io_connection_connect_local (IOConnection           *self,
+                                         GError                 **error);
+/* Does the owner's part for one packet; FALSE if there is none, or if the owner
+ * is not in this thread. */
+gboolean    _io_connection_serve        (IOConnection            *self);
+/* The socket is closed: the owner hears of it now. */
+void        _io_connection_serve_end    (IOConnection            *self);
 
 /* io-connection-open.c */
 gboolean    _io_connection_connect      (IOConnection            *self,

@@ -146,10 +146,10 @@ begin_job (IOConnection  *self,
                                                                : "it is open already"));
       return FALSE;
     }
-  if (priv->name == NULL && priv->socket == NULL)
+  if (priv->name == NULL && priv->socket == NULL && !priv->local)
     {
       g_set_error_literal (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_ARGUMENT,
-                           "Connecting needs the name of a service or a socket");
+                           "Connecting needs the name of a service, a socket, or a service");
       return FALSE;
     }
 
@@ -175,7 +175,7 @@ forget_link (IOConnection *self)
   priv->link = IO_LINK_NONE;
   g_clear_error (&priv->error);
   g_clear_pointer (&priv->reason, g_free);
-  if (priv->name != NULL)
+  if (priv->name != NULL || priv->local)
     g_clear_object (&priv->socket);
 }
 
@@ -262,8 +262,11 @@ do_job (IOConnection  *self,
   if (done)
     return TRUE;
 
-  if (_io_connection_check_thread (self, get_opcode (job), &reason))
-    run_job (self, job, cancellable, &reason);
+  if (_io_connection_enter (self, get_opcode (job), &reason))
+    {
+      run_job (self, job, cancellable, &reason);
+      _io_connection_leave (self);
+    }
   if (end_job (self, job, cancellable, &reason))
     return TRUE;
 
@@ -596,18 +599,22 @@ io_connection_close (IOConnection  *self,
                      GCancellable  *cancellable,
                      GError       **error)
 {
+  G_GNUC_UNUSED g_autoptr (IOConnection) kept = NULL;
   g_autoptr (GVariant) answer = NULL;
 
   g_return_val_if_fail (IO_IS_CONNECTION (self), FALSE);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  if (!_io_connection_check_thread (self, IO_OPCODE_CLOSE, error) ||
-      !begin_close (self, cancellable, error))
+  kept = g_object_ref (self);
+  if (!_io_connection_enter (self, IO_OPCODE_CLOSE, error))
     return FALSE;
-
-  answer = _io_connection_call (self, IO_OPCODE_CLOSE, NULL, cancellable, error);
-  end_close (self);
+  if (begin_close (self, cancellable, error))
+    {
+      answer = _io_connection_call (self, IO_OPCODE_CLOSE, NULL, cancellable, error);
+      end_close (self);
+    }
+  _io_connection_leave (self);
 
   return answer != NULL;
 }

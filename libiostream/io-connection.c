@@ -13,7 +13,7 @@
  * @see_also: #IOService, #IOUserClient
  *
  * #IOConnection is what a client holds of an #IOService that lives in another
- * process (or in another thread of this one): Apple's `io_connect_t`, the
+ * process (or in this one, see below): Apple's `io_connect_t`, the
  * result of `IOServiceOpen()`. At the owner's end an #IOUserClient stands for
  * it. A connection to a stream is an #IOStreamConnection.
  *
@@ -51,9 +51,35 @@
  * the signal.
  *
  * A synchronous call to a service that the calling thread itself serves would
- * wait for ever; it fails with %IO_STREAM_ERROR_CANNOT_LOCK, and the
- * asynchronous one works. After a `fork()` the connection stays with the
+ * wait for ever, if the connection was made for its name: it fails with
+ * %IO_STREAM_ERROR_CANNOT_LOCK, and the asynchronous one works. After a `fork()` the connection stays with the
  * parent: in the child every call fails with %IO_STREAM_ERROR_NOT_OPEN.
+ *
+ * # In one process # {#io-connection-in-one-process}
+ *
+ * io_connection_new_for_service() connects to a service that the calling thread
+ * itself serves, without a name. All is as between processes: the service makes
+ * an #IOUserClient, asks #IOService::authorize, and sees the uid, gid and pid of
+ * this process; the same messages travel, and the same memory is sealed. Only
+ * nobody waits for anybody: a synchronous call does the owner's part too, so
+ * that its virtual methods and signals run within the call, on the stack of the
+ * caller. io_connection_hang_up() likewise tells the owner before it returns;
+ * dropping the last reference leaves that to the context. Asynchronous calls,
+ * and all that is signalled to the client, come through the main context as
+ * ever.
+ *
+ * The connection belongs to the main context of the service. A synchronous call
+ * holds that context; while another thread runs it, it fails with
+ * %IO_STREAM_ERROR_CANNOT_LOCK, and does nothing. Calls can be made within what
+ * a call runs, up to 30 deep: what the owner is busy with is its own to refuse,
+ * as a stream refuses to be stopped within its start. A call that the owner does
+ * not answer before its method returns cannot be waited for: it fails with
+ * %IO_STREAM_ERROR_CANNOT_LOCK, and the asynchronous one works.
+ * #IOConnection:timeout plays no part in it.
+ *
+ * Neither keeps the other: the connection has no reference on the service, and
+ * the service none on the connection. As between processes, an #IOUserClient
+ * keeps the service until the connection ends.
  *
  * # Failure
  *
@@ -77,6 +103,7 @@ enum {
   PROP_0,
   PROP_NAME,
   PROP_SOCKET,
+  PROP_SERVICE,
   PROP_TIMEOUT,
   PROP_CONNECTED,
   PROP_OPENED,
@@ -131,9 +158,11 @@ _io_connection_in_own_process (IOConnection *self)
 const char *
 _io_connection_get_label (IOConnection *self)
 {
-  const char *name = _io_connection_get_private (self)->name;
+  IOConnectionPrivate *priv = _io_connection_get_private (self);
 
-  return name != NULL ? name : "(socket)";
+  if (priv->name != NULL)
+    return priv->name;
+  return priv->local ? "(local)" : "(socket)";
 }
 
 void
@@ -245,6 +274,9 @@ io_connection_get_property (GObject    *object,
     case PROP_SOCKET:
       g_value_set_object (value, priv->socket);
       break;
+    case PROP_SERVICE:
+      g_value_take_object (value, g_weak_ref_get (&priv->service));
+      break;
     case PROP_TIMEOUT:
       g_value_set_int64 (value, priv->timeout);
       break;
@@ -282,6 +314,9 @@ io_connection_set_property (GObject      *object,
     case PROP_SOCKET:
       priv->socket = g_value_dup_object (value);
       break;
+    case PROP_SERVICE:
+      _io_connection_set_service (self, g_value_get_object (value));
+      break;
     case PROP_TIMEOUT:
       io_connection_set_timeout (self, g_value_get_int64 (value));
       break;
@@ -305,6 +340,8 @@ io_connection_finalize (GObject *object)
   IOConnectionPrivate *priv = io_connection_get_instance_private (self);
 
   _io_connection_drop_source (self);
+  g_clear_pointer (&priv->channel, _io_channel_unref);
+  g_weak_ref_clear (&priv->service);
   g_clear_object (&priv->socket);
   g_clear_error (&priv->error);
   g_free (priv->reason);
@@ -343,6 +380,21 @@ install_properties (GObjectClass *object_class)
    */
   properties[PROP_SOCKET] =
     g_param_spec_object ("socket", NULL, NULL, G_TYPE_SOCKET,
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | flags);
+
+  /**
+   * IOConnection:service:
+   *
+   * The service to connect to, if it is in this process and served by this
+   * thread; it comes before #IOConnection:name and #IOConnection:socket. The
+   * connection then belongs to the main context of the service. It has no
+   * reference on it, and gives %NULL when the service is gone, or is in another
+   * process.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_SERVICE] =
+    g_param_spec_object ("service", NULL, NULL, IO_TYPE_SERVICE,
                          G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | flags);
 
   /**
@@ -443,6 +495,7 @@ io_connection_init (IOConnection *self)
 
   priv->context = g_main_context_ref_thread_default ();
   priv->fork_count = _io_fork_count ();
+  g_weak_ref_init (&priv->service, NULL);
   _io_connection_init_calls (self);
 }
 
@@ -479,6 +532,37 @@ io_connection_new_for_name (const char    *name,
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
   return g_initable_new (IO_TYPE_CONNECTION, cancellable, error, "name", name, NULL);
+}
+
+/**
+ * io_connection_new_for_service: (constructor)
+ * @service: a service that the calling thread serves
+ * @error: return location for a #GError
+ *
+ * Connects to a service of this process, which need not be registered; see
+ * [In one process][io-connection-in-one-process]. Nothing is open yet. The
+ * service decides as about any other client, and does so before this returns.
+ *
+ * It fails with %IO_STREAM_ERROR_CANNOT_LOCK if another thread runs the main
+ * context of @service, %IO_STREAM_ERROR_NOT_PERMITTED if the owner refuses,
+ * %IO_STREAM_ERROR_NOT_READY if @service is terminated,
+ * %IO_STREAM_ERROR_NOT_OPEN if it belongs to the parent of a forked process,
+ * and %IO_STREAM_ERROR_NO_RESOURCES if it has too many connections or no file
+ * descriptor is free.
+ *
+ * In the thread of @service; the connection belongs to its context.
+ *
+ * Returns: (transfer full): the connection, or %NULL with @error set
+ * Since: 1.0
+ */
+IOConnection *
+io_connection_new_for_service (IOService  *service,
+                               GError    **error)
+{
+  g_return_val_if_fail (IO_IS_SERVICE (service), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  return g_initable_new (IO_TYPE_CONNECTION, NULL, error, "service", service, NULL);
 }
 
 /**
@@ -699,6 +783,7 @@ io_connection_hang_up (IOConnection *self)
   was_open = io_connection_is_open (self);
   g_object_ref (self);
   drop (self);
+  _io_connection_serve_end (self);
   if (was_open)
     g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_OPENED]);
   if (was_connected)

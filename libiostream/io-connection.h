@@ -7,6 +7,7 @@
 #endif
 
 #include <libiostream/io-error.h>
+#include <libiostream/io-types.h>
 
 G_BEGIN_DECLS
 
@@ -37,6 +38,9 @@ struct _IOConnectionClass {
 IO_AVAILABLE_IN_ALL
 IOConnection *io_connection_new_for_name    (const char           *name,
                                              GCancellable         *cancellable,
+                                             GError              **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+IOConnection *io_connection_new_for_service (IOService            *service,
                                              GError              **error) G_GNUC_WARN_UNUSED_RESULT;
 IO_AVAILABLE_IN_ALL
 const char   *io_connection_get_name        (IOConnection         *self);

@@ -28,6 +28,10 @@ gboolean  _io_door_listen     (IODoor        *self,
 gboolean  _io_door_add_socket (IODoor        *self,
                                GSocket       *socket,
                                GError       **error);
+/* The same for a client in this process; returns what serves it. */
+IOChannel *_io_door_add_local (IODoor        *self,
+                               GSocket       *socket,
+                               GError       **error);
 /* Lets nobody in any more. */
 void      _io_door_stop       (IODoor        *self);
 /* Gives the name back. */

@@ -121,6 +121,7 @@ visitor_ended_cb (IOChannel    *channel,
       return;
     }
 
+  _io_channel_close (channel, NULL);
   visitor_free (visitor);
 }
 
@@ -149,7 +150,7 @@ is_room (IODoor *self,
   return all < IO_DOOR_MAX_CONNECTIONS && same < IO_DOOR_MAX_CONNECTIONS_UID;
 }
 
-static void
+static IOChannel *
 receive_visitor (IODoor             *self,
                  GSocket            *socket,
                  const struct ucred *credentials)
@@ -168,12 +169,15 @@ receive_visitor (IODoor             *self,
   g_source_set_callback (visitor->timeout, timeout_cb, visitor, NULL);
   g_source_attach (visitor->timeout, context);
   self->visitors = g_list_prepend (self->visitors, visitor);
+
+  return visitor->channel;
 }
 
-gboolean
-_io_door_add_socket (IODoor   *self,
-                     GSocket  *socket,
-                     GError  **error)
+/* Borrowed. */
+static IOChannel *
+add_socket (IODoor   *self,
+            GSocket  *socket,
+            GError  **error)
 {
   struct ucred credentials;
   socklen_t length = sizeof credentials;
@@ -188,18 +192,39 @@ _io_door_add_socket (IODoor   *self,
     {
       g_set_error_literal (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_ARGUMENT,
                            "Cannot add a socket: it is not a connected local packet socket");
-      return FALSE;
+      return NULL;
     }
   if (!is_room (self, credentials.uid))
     {
       g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
                    "Cannot add a socket: there are %u connections, or %u of one user",
                    IO_DOOR_MAX_CONNECTIONS, IO_DOOR_MAX_CONNECTIONS_UID);
-      return FALSE;
+      return NULL;
     }
 
-  receive_visitor (self, socket, &credentials);
-  return TRUE;
+  return receive_visitor (self, socket, &credentials);
+}
+
+gboolean
+_io_door_add_socket (IODoor   *self,
+                     GSocket  *socket,
+                     GError  **error)
+{
+  return add_socket (self, socket, error) != NULL;
+}
+
+IOChannel *
+_io_door_add_local (IODoor   *self,
+                    GSocket  *socket,
+                    GError  **error)
+{
+  IOChannel *channel = add_socket (self, socket, error);
+
+  if (channel == NULL)
+    return NULL;
+
+  _io_channel_set_trusted (channel);
+  return _io_channel_ref (channel);
 }
 
 /* The last descriptors are for what is served already. */

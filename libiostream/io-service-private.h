@@ -12,6 +12,11 @@ G_BEGIN_DECLS
 /* The context in which the service lives (of its work loop, or the
  * thread-default one at construction). Borrowed. */
 GMainContext *_io_service_get_context   (IOService *self);
+/* Lets a client in this process in, over @socket. What serves it is returned,
+ * so that the client can have it served. Context thread. */
+IOChannel    *_io_service_add_local     (IOService *self,
+                                         GSocket   *socket,
+                                         GError   **error);
 /* The connections, as a borrowed list of IOUserClient. Context thread. */
 GList        *_io_service_peek_clients  (IOService *self);
 /* FALSE in a forked child. */

@@ -177,3 +177,16 @@ io_service_add_socket (IOService  *self,
 
   return _io_service_run (self, add_socket_func, socket, NULL, error);
 }
+
+IOChannel *
+_io_service_add_local (IOService  *self,
+                       GSocket    *socket,
+                       GError    **error)
+{
+  /* As in io_service_register(), which this service may never see. */
+  if (!_io_service_check_usable (self, "connect to", error) ||
+      (G_IS_INITABLE (self) && !g_initable_init (G_INITABLE (self), NULL, error)))
+    return NULL;
+
+  return _io_door_add_local (_io_service_get_private (self)->door, socket, error);
+}

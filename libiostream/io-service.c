@@ -32,7 +32,8 @@
  *
  * A service without a name is for connections that are there already: give
  * io_service_add_socket() one end of a socket pair, and the other end to a
- * child.
+ * child. The thread that serves it can itself be a client, with
+ * io_connection_new_for_service().
  *
  * # Ownership #
  *

@@ -26,6 +26,9 @@ change_state (IOStreamConnection  *self,
               GCancellable        *cancellable,
               GError             **error)
 {
+  /* In one process the owner's methods run in the call. */
+  G_GNUC_UNUSED g_autoptr (IOStreamConnection) kept = g_object_ref (self);
+
   if (!call (self, opcode, g_variant_new ("()"), cancellable, error))
     return FALSE;
 
@@ -354,11 +357,14 @@ io_stream_connection_set_mode (IOStreamConnection  *self,
                                GCancellable        *cancellable,
                                GError             **error)
 {
+  G_GNUC_UNUSED g_autoptr (IOStreamConnection) kept = NULL;
+
   g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
   g_return_val_if_fail (mode <= IO_STREAM_MODE_INPUT_OUTPUT, FALSE);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
+  kept = g_object_ref (self);
   if (!call (self, IO_OPCODE_SET_MODE, g_variant_new ("(u)", (guint32) mode), cancellable, error))
     return FALSE;
 

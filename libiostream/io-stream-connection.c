@@ -6,6 +6,7 @@
 
 #include "io-enum-types.h"
 #include "io-fork-private.h"
+#include "io-stream.h"
 
 /**
  * SECTION:io-stream-connection
@@ -40,6 +41,20 @@
  * io_stream_connection_prepare_wait() and io_stream_connection_finish_wait()
  * serves any other loop. The two ways exclude each other; waiting turns
  * #IOStreamConnection:notify-in-context off.
+ *
+ * # In one process # {#io-stream-connection-in-one-process}
+ *
+ * io_stream_connection_open_stream() opens a stream that the calling thread
+ * itself serves: to look at one's own stream, or to test one's own subclass
+ * without a second process. Calls are direct: io_stream_connection_start() runs
+ * #IOStreamClass.start() before it returns. See
+ * [#IOConnection][io-connection-in-one-process] for what holds for all calls.
+ * Buffers travel as they do between processes, and are announced to either side
+ * by the main context; dequeuing, returning, acquiring and sending do not need
+ * it. The client sees the memory as any client does, read-only if it is so.
+ *
+ * io_stream_connection_wait() works, but while it waits, the thread does nothing
+ * for the owner: give it a timeout, unless another thread sends.
  *
  * # Ownership
  *
@@ -400,6 +415,56 @@ io_stream_connection_new_for_socket (GSocket       *socket,
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
   return g_initable_new (IO_TYPE_STREAM_CONNECTION, cancellable, error, "socket", socket, NULL);
+}
+
+/**
+ * io_stream_connection_new_for_stream: (constructor)
+ * @stream: a stream that the calling thread serves
+ * @error: return location for an error
+ *
+ * Connects to a stream of this process without opening it, as
+ * io_connection_new_for_service() does; see
+ * [In one process][io-stream-connection-in-one-process].
+ *
+ * In the thread of @stream; the connection belongs to its context. Fails as
+ * io_connection_new_for_service().
+ *
+ * Returns: (transfer full): the connection, or %NULL with @error set
+ * Since: 1.0
+ */
+IOStreamConnection *
+io_stream_connection_new_for_stream (IOStream  *stream,
+                                     GError   **error)
+{
+  g_return_val_if_fail (IO_IS_STREAM (stream), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  return g_initable_new (IO_TYPE_STREAM_CONNECTION, NULL, error, "service", stream, NULL);
+}
+
+/**
+ * io_stream_connection_open_stream:
+ * @stream: a stream that the calling thread serves
+ * @error: return location for an error
+ *
+ * Connects to a stream of this process and opens it exclusively.
+ *
+ * In the thread of @stream; the connection belongs to its context. Fails as
+ * io_stream_connection_new_for_stream() and io_connection_open().
+ *
+ * Returns: (transfer full): the open connection, or %NULL with @error set
+ * Since: 1.0
+ */
+IOStreamConnection *
+io_stream_connection_open_stream (IOStream  *stream,
+                                  GError   **error)
+{
+  g_autoptr (IOStreamConnection) self = io_stream_connection_new_for_stream (stream, error);
+
+  if (self == NULL || !io_connection_open (IO_CONNECTION (self), IO_STREAM_OPEN_NONE, NULL, error))
+    return NULL;
+
+  return g_steal_pointer (&self);
 }
 
 /**

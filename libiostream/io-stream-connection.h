@@ -59,6 +59,12 @@ IOStreamConnection  *io_stream_connection_new_for_socket            (GSocket    
                                                                      GCancellable                    *cancellable,
                                                                      GError                         **error) G_GNUC_WARN_UNUSED_RESULT;
 IO_AVAILABLE_IN_ALL
+IOStreamConnection  *io_stream_connection_new_for_stream            (IOStream                        *stream,
+                                                                     GError                         **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+IOStreamConnection  *io_stream_connection_open_stream               (IOStream                        *stream,
+                                                                     GError                         **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
 IOStreamConnection  *io_stream_connection_open_name                 (const char                      *name,
                                                                      GCancellable                    *cancellable,
                                                                      GError                         **error) G_GNUC_WARN_UNUSED_RESULT;

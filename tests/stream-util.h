@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* What the tests of streams share: an owner that a work loop serves, a client
- * in this thread, and a runtime directory of their own. */
+ * in this thread, and a runtime directory of their own.
+ *
+ * Run with IOSTREAM_TEST_LOCAL=1 they test the other way to be a client: owner
+ * and client in one thread, and no work loop. What is said to run on the loop
+ * then runs at once. */
 
 #pragma once
 
@@ -37,6 +41,20 @@ typedef struct {
   StreamCounter       input;
 } StreamPair;
 
+static inline gboolean
+stream_util_is_local (void)
+{
+  return g_getenv ("IOSTREAM_TEST_LOCAL") != NULL;
+}
+
+/* A test that has nothing to say when owner and client are one thread. */
+#define stream_util_skip_if_local(why) \
+  if (stream_util_is_local ()) \
+    { \
+      g_test_skip ("in one process: " why); \
+      return; \
+    }
+
 static inline void
 stream_counter_add (StreamCounter *counter)
 {
@@ -56,18 +74,6 @@ stream_counter_get (StreamCounter *counter)
   g_mutex_unlock (&counter->lock);
 
   return count;
-}
-
-static inline void
-stream_counter_wait (StreamCounter *counter,
-                     guint          count)
-{
-  gint64 deadline = g_get_monotonic_time () + STREAM_UTIL_TIMEOUT;
-
-  g_mutex_lock (&counter->lock);
-  while (counter->count < count)
-    g_assert_true (g_cond_wait_until (&counter->cond, &counter->lock, deadline));
-  g_mutex_unlock (&counter->lock);
 }
 
 /* Iterates the main context until @expression holds. */
@@ -96,13 +102,65 @@ stream_util_settle (void)
     ;
 }
 
+static inline void
+stream_counter_wait (StreamCounter *counter,
+                     guint          count)
+{
+  gint64 deadline = g_get_monotonic_time () + STREAM_UTIL_TIMEOUT;
+
+  if (stream_util_is_local ())
+    {
+      stream_util_iterate_until (stream_counter_get (counter) >= count);
+      return;
+    }
+
+  g_mutex_lock (&counter->lock);
+  while (counter->count < count)
+    g_assert_true (g_cond_wait_until (&counter->cond, &counter->lock, deadline));
+  g_mutex_unlock (&counter->lock);
+}
+
+/* The work loop of an owner, or %NULL if this thread serves it. */
+static inline IOWorkLoop *
+stream_util_new_loop (void)
+{
+  return stream_util_is_local () ? NULL : io_work_loop_new ("owner");
+}
+
+static inline void
+stream_util_run (IOWorkLoop  *loop,
+                 GSourceFunc  func,
+                 gpointer     data)
+{
+  if (loop != NULL)
+    io_work_loop_run_action (loop, func, data);
+  else
+    func (data);
+}
+
+static inline void
+stream_util_shut_down (IOWorkLoop *loop)
+{
+  if (loop != NULL)
+    io_work_loop_shut_down (loop);
+  else
+    stream_util_settle ();
+}
+
+static inline void
+stream_util_finish_loop (IOWorkLoop *loop)
+{
+  if (loop != NULL)
+    g_assert_finalize_object (loop);
+}
+
 /* Runs @func in the thread of the owner. */
 static inline void
 stream_util_on_loop (StreamPair  *pair,
                      GSourceFunc  func,
                      gpointer     data)
 {
-  io_work_loop_run_action (pair->loop, func, data);
+  stream_util_run (pair->loop, func, data);
 }
 
 #define stream_util_assert_fails(expression, error_code) \
@@ -165,6 +223,32 @@ stream_util_new_stream (IOWorkLoop   *loop,
   return stream;
 }
 
+/* Not yet open. */
+static inline IOStreamConnection *
+stream_util_connect (IOStream  *stream,
+                     GError   **error)
+{
+  if (stream_util_is_local ())
+    return io_stream_connection_new_for_stream (stream, error);
+
+  return io_stream_connection_new_for_name (io_service_get_name (IO_SERVICE (stream)), NULL, error);
+}
+
+static inline IOStreamConnection *
+stream_util_open_stream (IOStream *stream)
+{
+  g_autoptr (GError) error = NULL;
+  IOStreamConnection *client = stream_util_connect (stream, &error);
+
+  g_assert_no_error (error);
+  g_assert_true (io_connection_open (IO_CONNECTION (client), 0, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_nonnull (client);
+
+  return client;
+}
+
+/* By name, and so in another thread or process. */
 static inline IOStreamConnection *
 stream_util_open (const char *name)
 {
@@ -201,9 +285,9 @@ stream_util_set_up (StreamPair   *pair,
 {
   g_main_context_iteration (NULL, FALSE);
   pair->n_fds = count_fds ();
-  pair->loop = io_work_loop_new ("owner");
+  pair->loop = stream_util_new_loop ();
   pair->stream = stream_util_new_stream (pair->loop, mode, 4, 10000, 64);
-  pair->client = stream_util_open ("test");
+  pair->client = stream_util_open_stream (pair->stream);
 }
 
 static inline void
@@ -219,10 +303,10 @@ stream_util_tear_down (StreamPair *pair)
   if (pair->stream != NULL)
     {
       io_service_terminate (IO_SERVICE (pair->stream));
-      io_work_loop_shut_down (pair->loop);
+      stream_util_shut_down (pair->loop);
       g_assert_finalize_object (g_steal_pointer (&pair->stream));
     }
-  g_assert_finalize_object (g_steal_pointer (&pair->loop));
+  stream_util_finish_loop (g_steal_pointer (&pair->loop));
   g_assert_cmpuint (count_fds (), ==, pair->n_fds);
 }
 

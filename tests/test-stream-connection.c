@@ -53,14 +53,41 @@ later_dispatch (GSource     *source,
   return G_SOURCE_REMOVE;
 }
 
+static gboolean send_cb (gpointer user_data);
+
+static gpointer
+run_now_thread (gpointer data)
+{
+  g_usleep (3000);
+  send_cb (data);
+
+  return NULL;
+}
+
+static gpointer
+nothing_thread (gpointer data)
+{
+  return NULL;
+}
+
 /* Calls @func in the thread of the owner when this one sleeps, most likely. */
 static GThread *
 run_later (StreamPair  *pair,
            GSourceFunc  func)
 {
   static GSourceFuncs funcs = { .dispatch = later_dispatch };
-  GSource *source = g_source_new (&funcs, sizeof (GSource));
+  GSource *source;
 
+  /* To send is for any thread, the rest for this one only. */
+  if (stream_util_is_local () && func == send_cb)
+    return g_thread_new ("send", run_now_thread, pair);
+  if (stream_util_is_local ())
+    {
+      func (pair);
+      return g_thread_new ("nothing", nothing_thread, NULL);
+    }
+
+  source = g_source_new (&funcs, sizeof (GSource));
   g_source_set_callback (source, func, pair, NULL);
   g_source_attach (source, io_work_loop_get_context (pair->loop));
 
@@ -693,7 +720,8 @@ test_subclass (StreamPair    *pair,
   TestConnection *client;
 
   stream_util_close (pair->client);
-  client = g_initable_new (test_connection_get_type (), NULL, &error, "name", "test", NULL);
+  client = g_initable_new (test_connection_get_type (), NULL, &error, "name", "test",
+                           "service", stream_util_is_local () ? pair->stream : NULL, NULL);
   g_assert_no_error (error);
   stream_util_assert_works (io_connection_open (IO_CONNECTION (client), 0, NULL, err));
   stream_util_start (IO_STREAM_CONNECTION (client));
@@ -994,18 +1022,28 @@ test_not_found (void)
 static void
 test_not_a_stream (void)
 {
-  IOWorkLoop *loop = io_work_loop_new ("owner");
+  IOWorkLoop *loop = stream_util_new_loop ();
   IOService *service = g_object_new (IO_TYPE_SERVICE, "name", "plain", "work-loop", loop, NULL);
+  IOStreamConnection *client = NULL;
   g_autoptr (GError) error = NULL;
 
   stream_util_assert_works (io_service_register (service, err));
-  g_assert_null (io_stream_connection_open_name ("plain", NULL, &error));
+  if (stream_util_is_local ())
+    {
+      client = g_initable_new (IO_TYPE_STREAM_CONNECTION, NULL, &error, "service", service, NULL);
+      g_assert_no_error (error);
+      g_assert_false (io_connection_open (IO_CONNECTION (client), 0, NULL, &error));
+      g_clear_object (&client);
+      stream_util_settle ();
+    }
+  else
+    g_assert_null (io_stream_connection_open_name ("plain", NULL, &error));
   g_assert_nonnull (error);
   g_assert_true (error->domain == IO_STREAM_ERROR);
   io_service_terminate (service);
-  io_work_loop_shut_down (loop);
+  stream_util_shut_down (loop);
   g_assert_finalize_object (service);
-  g_assert_finalize_object (loop);
+  stream_util_finish_loop (loop);
 }
 
 int

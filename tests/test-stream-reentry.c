@@ -335,11 +335,14 @@ exchange (IOStreamConnection *client)
 }
 
 static void
-run_client (void)
+run_client (GWeakRef *weak_stream)
 {
   g_autoptr (IOStreamConnection) client = NULL;
+  g_autoptr (IOStream) stream = g_weak_ref_get (weak_stream);
 
-  client = io_stream_connection_new_for_name ("reentry", NULL, NULL);
+  if (stream != NULL)
+    client = stream_util_connect (stream, NULL);
+  g_clear_object (&stream);
   if (client == NULL)
     return;
 
@@ -377,7 +380,7 @@ static int
 run_plan (const char *place,
           Deed        deed)
 {
-  IOWorkLoop *loop = io_work_loop_new ("owner");
+  IOWorkLoop *loop = stream_util_new_loop ();
   GWeakRef weak_stream;
 
   memset (&plan, 0, sizeof plan);
@@ -390,13 +393,13 @@ run_plan (const char *place,
                               "control-size", (guint64) 64, NULL);
   g_weak_ref_init (&weak_stream, plan.stream);
   io_service_register (IO_SERVICE (plan.stream), NULL);
-  run_client ();
-  io_work_loop_run_action (loop, end_plan_cb, &weak_stream);
-  io_work_loop_shut_down (loop);
+  run_client (&weak_stream);
+  stream_util_run (loop, end_plan_cb, &weak_stream);
+  stream_util_shut_down (loop);
 
   g_assert_null (g_weak_ref_get (&weak_stream));
   g_weak_ref_clear (&weak_stream);
-  g_assert_finalize_object (loop);
+  stream_util_finish_loop (loop);
   g_assert_cmpint (plan.n_closed, ==, plan.n_opened);
 
   return plan.n_met;
@@ -568,7 +571,7 @@ output_destroy_cb (gpointer user_data)
 static void
 run_client_plan (IOStream *stream)
 {
-  GObject *client = G_OBJECT (io_stream_connection_new_for_name ("reentry", NULL, NULL));
+  GObject *client = G_OBJECT (stream_util_connect (stream, NULL));
 
   client_plan.client = IO_STREAM_CONNECTION (client);
   g_object_add_weak_pointer (client, (gpointer *) &client);
@@ -608,7 +611,7 @@ test_client_place (gconstpointer data)
   n_fds = count_fds ();
   for (ClientDeed deed = 0; deed < N_CLIENT_DEEDS; deed++)
     {
-      IOWorkLoop *loop = io_work_loop_new ("owner");
+      IOWorkLoop *loop = stream_util_new_loop ();
       IOStream *stream = g_object_new (IO_TYPE_STREAM, "name", "reentry", "work-loop", loop,
                                        "buffer-count", N_BUFFERS, "data-size", (guint64) 5000, NULL);
 
@@ -621,9 +624,9 @@ test_client_place (gconstpointer data)
       run_client_plan (stream);
       n_met += client_plan.n_met;
 
-      io_work_loop_shut_down (loop);
+      stream_util_shut_down (loop);
       g_assert_finalize_object (stream);
-      g_assert_finalize_object (loop);
+      stream_util_finish_loop (loop);
     }
 
   g_assert_cmpint (n_met, >, 0);

@@ -203,7 +203,8 @@ static void
 test_loop_is_shut_down (StreamPair    *pair,
                         gconstpointer  data)
 {
-  io_work_loop_shut_down (pair->loop);
+  stream_util_skip_if_local ("no work loop");
+  stream_util_shut_down (pair->loop);
   stream_util_assert_fails (io_stream_start (pair->stream, err), IO_STREAM_ERROR_NOT_OPEN);
 }
 
@@ -469,7 +470,7 @@ test_last_unref_in_method (StreamPair    *pair,
   g_clear_object (&pair->stream);
   g_assert_false (io_stream_connection_start (pair->client, NULL, NULL));
   stream_counter_wait (&gone, 1);
-  io_work_loop_shut_down (pair->loop);
+  stream_util_shut_down (pair->loop);
 }
 
 /* --- modes --------------------------------------------------------------- */
@@ -565,11 +566,14 @@ test_exclusive (StreamPair    *pair,
   g_autoptr (IOStreamConnection) second = NULL;
   g_autoptr (GError) error = NULL;
 
-  g_assert_null (io_stream_connection_open_name ("test", NULL, &error));
+  if (stream_util_is_local ())
+    g_assert_null (io_stream_connection_open_stream (pair->stream, &error));
+  else
+    g_assert_null (io_stream_connection_open_name ("test", NULL, &error));
   g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_EXCLUSIVE_ACCESS);
   g_clear_error (&error);
 
-  second = io_stream_connection_new_for_name ("test", NULL, &error);
+  second = stream_util_connect (pair->stream, &error);
   g_assert_no_error (error);
   stream_util_assert_fails (io_connection_open (IO_CONNECTION (second), IO_STREAM_OPEN_EXCLUSIVE, NULL, err),
                             IO_STREAM_ERROR_EXCLUSIVE_ACCESS);
@@ -691,7 +695,7 @@ connect_again (StreamPair *pair)
 
   io_connection_hang_up (IO_CONNECTION (pair->client));
   g_assert_finalize_object (g_steal_pointer (&pair->client));
-  client = io_stream_connection_new_for_name ("test", NULL, &error);
+  client = stream_util_connect (pair->stream, &error);
   g_assert_no_error (error);
   pair->client = client;
 
@@ -958,21 +962,24 @@ odd_service_init (OddService *self)
 static void
 test_user_client_of_other (void)
 {
-  IOWorkLoop *loop = io_work_loop_new (NULL);
+  IOWorkLoop *loop = stream_util_new_loop ();
   IOService *service = g_object_new (odd_service_get_type (), "name", "odd", "work-loop", loop, NULL);
   g_autoptr (GError) error = NULL;
   g_autoptr (IOStreamConnection) client = NULL;
 
   stream_util_assert_works (io_service_register (service, err));
-  client = io_stream_connection_new_for_name ("odd", NULL, &error);
+  if (stream_util_is_local ())
+    client = g_initable_new (IO_TYPE_STREAM_CONNECTION, NULL, &error, "service", service, NULL);
+  else
+    client = io_stream_connection_new_for_name ("odd", NULL, &error);
   g_assert_no_error (error);
   stream_util_assert_fails (io_connection_open (IO_CONNECTION (client), IO_STREAM_OPEN_NONE, NULL, err),
                             IO_STREAM_ERROR_NOT_OPEN);
   io_connection_hang_up (IO_CONNECTION (client));
   io_service_terminate (service);
-  io_work_loop_shut_down (loop);
+  stream_util_shut_down (loop);
   g_assert_finalize_object (service);
-  g_assert_finalize_object (loop);
+  stream_util_finish_loop (loop);
 }
 
 /* What a program may get wrong is said, and nothing happens. */
