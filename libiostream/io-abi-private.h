@@ -61,12 +61,13 @@ typedef struct {
   _Atomic uint32_t open_epoch;
   uint8_t pad3[128 - 20];
 
-  /* 0x200: synchronous calls, and the token of the last notification */
-  _Atomic uint32_t call;
-  _Atomic uint32_t call_token;
-  _Atomic uint64_t answer;
+  /* 0x200: synchronous calls, and the token of the last notification.
+   * call_epoch is to the bell of the calls what bell_epoch is to the other. */
+  _Atomic uint64_t call;       /* number (32) | token (32), in one store */
+  _Atomic uint64_t answer;     /* number (32) | status (32), likewise */
   _Atomic uint32_t token;
-  uint8_t pad4[128 - 20];
+  _Atomic uint32_t call_epoch;
+  uint8_t pad4[128 - 24];
 
   /* 0x280: statistics; never used for a decision */
   _Atomic uint64_t produced;
@@ -101,9 +102,9 @@ G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, state) == 0x188);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, generation) == 0x18c);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, open_epoch) == 0x190);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, call) == 0x200);
-G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, call_token) == 0x204);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, answer) == 0x208);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, token) == 0x210);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, call_epoch) == 0x214);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, produced) == 0x280);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, consumed) == 0x288);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, entries) == IO_ABI_ENTRIES);

@@ -49,6 +49,8 @@ get_operation (IOOpcode opcode)
     case IO_OPCODE_GET_BUFFER_COUNT:
     case IO_OPCODE_GET_BUFFERS:
       return "Getting the buffers of";
+    case IO_OPCODE_GET_SYNC_BELL:
+      return "Synchronous input to";
     default:
       return "Calling";
     }
@@ -233,9 +235,18 @@ get_max_fds (const IOPacketHeader *header)
 {
   if (header->kind != IO_PACKET_REPLY || header->status != 0)
     return 0;
-  if (header->opcode == IO_OPCODE_OPEN)
-    return MAX_OPEN_FDS;
-  return header->opcode == IO_OPCODE_GET_MEMORY ? MAX_MEMORY_FDS : 0;
+
+  switch ((int) header->opcode)
+    {
+    case IO_OPCODE_OPEN:
+      return MAX_OPEN_FDS;
+    case IO_OPCODE_GET_MEMORY:
+      return MAX_MEMORY_FDS;
+    case IO_OPCODE_GET_SYNC_BELL:
+      return 1;
+    default:
+      return 0;
+    }
 }
 
 static void

@@ -5,6 +5,7 @@
 #include "io-notification-port.h"
 
 #include "io-context-source-private.h"
+#include "io-fork-private.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -380,6 +381,7 @@ _io_notification_port_invalidate (IONotificationPort *self)
   if (self->n_users > 0 && self->bell.fd >= 0)
     {
       shutdown (self->bell.fd, SHUT_RDWR);
+      _io_fork_remove_lifeline (self->bell.fd);
       self->old_fd = g_steal_fd (&self->bell.fd);
     }
   _io_bell_clear (&self->bell);

@@ -29,6 +29,7 @@ static const PacketType packet_types[] = {
   { IO_OPCODE_SET_MODE,         "(u)",       "()",            NULL    },
   { IO_OPCODE_GET_BUFFER_COUNT, "()",        "(u)",           NULL    },
   { IO_OPCODE_GET_BUFFERS,      "(u)",       "(uua(uttutt))", NULL    },
+  { IO_OPCODE_GET_SYNC_BELL,    "()",        "()",            NULL    },
   { IO_OPCODE_TERMINATED,       NULL,        NULL,            "(us)"  },
 };
 

@@ -55,6 +55,9 @@ typedef enum {
                                          for each buffer from first on, as many
                                          as fit: data memory number (0: none),
                                          offset, length; control likewise */
+  IO_OPCODE_GET_SYNC_BELL    = 41, /* () -> () and one descriptor: the client's
+                                      end of the bell of synchronous calls; once
+                                      more, and the one before is of no use */
 
   /* events, from the owner; what changes while a stream is open stands in the
      owner's region instead, so that a client that never reads its control

@@ -312,6 +312,7 @@ become_usable (IOStreamConnection *self)
 
   g_mutex_lock (&priv->lock);
   priv->usable = TRUE;
+  priv->thread = g_thread_self ();
   g_mutex_unlock (&priv->lock);
 
   priv->state_seen = IO_STREAM_STATE_STOPPED;
@@ -371,6 +372,7 @@ _io_stream_connection_detach (IOStreamConnection *self)
   g_mutex_lock (&priv->lock);
   priv->attached = FALSE;
   priv->usable = FALSE;
+  _io_stream_connection_drop_sync_bell_locked (self);
   if (priv->port != NULL)
     _io_notification_port_invalidate (priv->port);
   g_clear_object (&priv->port);
@@ -414,6 +416,7 @@ closed (IOConnection *connection)
   gboolean was_usable = priv->usable;
   gboolean lost = _io_connection_get_private (connection)->link == IO_LINK_LOST;
 
+  _io_stream_connection_end_sync (self);
   if (was_usable && lost)
     keep_last_output (self);
   else if (!lost)

@@ -30,6 +30,10 @@ typedef struct {
   GDestroyNotify         destroy;
 } IOOutputHandler;
 
+/* The bell of synchronous calls and the pages they go through, kept for as long
+ * as somebody waits there (io-stream-connection-sync.c). */
+typedef struct _IOSyncBell IOSyncBell;
+
 /* What the files that make up IOStreamConnection share. */
 typedef struct {
   /* under the lock: entries come in one thread, but go home from any */
@@ -51,11 +55,16 @@ typedef struct {
   guint32               next_sequence;
   guint32               first_sequence;
   gboolean              has_sequence;
+  IOSyncBell           *sync_bell;     /* NULL until the first synchronous call */
+  gboolean              in_sync;       /* one is made at the moment */
+  guint32               sync_number;   /* of the last one */
 
   /* in the thread of the connection */
   IOStreamMode          mode;
   IOStreamState         state_seen;
   GSource              *state_source;  /* due to tell of it */
+  GThread              *thread;        /* that opened the stream; only compared */
+  GTask                *sync_task;     /* the synchronous call that is made without waiting */
   guint64               announced;     /* entries before this one were announced */
   guint64               dispatched;    /* where the last dispatch left the queue */
   gboolean              notify_in_context;
@@ -78,6 +87,15 @@ void          _io_stream_connection_detach      (IOStreamConnection *self);
 /* Moving buffers (io-stream-connection-transfer.c) */
 extern const IONotificationPortFuncs _io_stream_connection_port_funcs;
 IOStreamState _io_stream_connection_read_state  (IOStreamConnection *self);
+
+/* Synchronous input (io-stream-connection-sync.c) */
+/* Numbers of calls start shortly before 2^32, so that what happens when they
+ * pass it happens in every run. */
+#define IO_SYNC_FIRST_NUMBER (G_MAXUINT32 - 3)
+/* The open is over: who waits for an answer gets an error. With the lock held
+ * the one, without it the other. */
+void          _io_stream_connection_drop_sync_bell_locked (IOStreamConnection *self);
+void          _io_stream_connection_end_sync    (IOStreamConnection *self);
 
 /* Waiting (io-stream-connection-wait.c) */
 void          _io_stream_connection_reach_state (IOStreamConnection *self,

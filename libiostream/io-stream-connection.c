@@ -31,6 +31,8 @@
  * In input mode it is the client that has the payload: what it dequeues are
  * empty buffers, and io_stream_connection_enqueue_input_buffer() with
  * io_stream_connection_send_input_notification() hands them over filled.
+ * io_stream_connection_send_input_sync_notification() does the same and waits
+ * until the owner has looked at them.
  *
  * # Waiting
  *
@@ -175,6 +177,7 @@ io_stream_connection_finalize (GObject *object)
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (IO_STREAM_CONNECTION (object));
 
   g_assert (!priv->attached);
+  g_assert (priv->sync_task == NULL);
 
   g_array_unref (priv->buffers);
   g_hash_table_unref (priv->memories);
@@ -353,6 +356,7 @@ io_stream_connection_init (IOStreamConnection *self)
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
 
   g_mutex_init (&priv->lock);
+  priv->sync_number = IO_SYNC_FIRST_NUMBER;
   priv->buffers = g_array_new (FALSE, TRUE, sizeof (IOStreamClientBuffer));
   priv->memories = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) _io_memory_backing_unref);
   priv->mode = IO_STREAM_MODE_OUTPUT;

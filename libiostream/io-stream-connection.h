@@ -215,6 +215,21 @@ gboolean             io_stream_connection_send_input_notification         (IOStr
                                                                            guint32                           token,
                                                                            GError                          **error);
 IO_AVAILABLE_IN_ALL
+gboolean             io_stream_connection_send_input_sync_notification    (IOStreamConnection               *self,
+                                                                           guint32                           token,
+                                                                           GCancellable                     *cancellable,
+                                                                           GError                          **error);
+IO_AVAILABLE_IN_ALL
+void                 io_stream_connection_send_input_sync_notification_async (IOStreamConnection            *self,
+                                                                           guint32                           token,
+                                                                           GCancellable                     *cancellable,
+                                                                           GAsyncReadyCallback               callback,
+                                                                           gpointer                          user_data);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_connection_send_input_sync_notification_finish (IOStreamConnection           *self,
+                                                                           GAsyncResult                     *result,
+                                                                           GError                          **error);
+IO_AVAILABLE_IN_ALL
 gboolean             io_stream_connection_return_entry                    (IOStreamConnection               *self,
                                                                            const IOStreamBufferQueueEntry   *entry,
                                                                            GError                          **error);

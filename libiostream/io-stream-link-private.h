@@ -6,6 +6,7 @@
 #include "io-notification-port-private.h"
 #include "io-region-private.h"
 #include "io-ring-private.h"
+#include "io-stream-sync-private.h"
 #include "io-stream-user-client.h"
 
 G_BEGIN_DECLS
@@ -34,6 +35,9 @@ typedef struct {
   guint               n_acquired;  /* since returns were looked for */
   gboolean            starved;     /* the owner found no buffer, and the context knows */
   char               *violation;   /* what the client did, until its connection is ended */
+
+  IOStreamSync       *sync;        /* NULL until the client makes synchronous calls;
+                                      in the thread of the stream */
 } IOStreamLink;
 
 IOStreamLink *_io_stream_link_new   (IOStream                      *stream,

@@ -64,6 +64,7 @@ _io_stream_link_new (IOStream                       *stream,
 void
 _io_stream_link_free (IOStreamLink *self)
 {
+  g_clear_pointer (&self->sync, _io_stream_sync_end);
   if (self->port != NULL)
     _io_notification_port_invalidate (self->port);
   g_clear_object (&self->port);

@@ -26,6 +26,7 @@ typedef struct {
   /* in the thread of the stream */
   gboolean           initialized;
   gboolean           changing;      /* a state method of the subclass runs */
+  gboolean           in_sync;       /* a synchronous input callback runs */
   IOMemoryBacking   *pool;          /* memory of the buffers made by the stream */
   gboolean           pool_used;     /* a client could write it: replace it */
   GPtrArray         *old_pools;     /* replaced, and the owner may still look at them */
@@ -90,6 +91,19 @@ gboolean         _io_stream_set_ready       (IOStream      *self,
                                              IOUserClient  *client,
                                              GError       **error);
 GVariant        *_io_stream_describe_open   (IOStream      *self,
+                                             IOUserClient  *client,
+                                             GUnixFDList  **fds,
+                                             GError       **error);
+
+/* Synchronous input (io-stream-sync.c) */
+/* Calls the method of the class; what it is to see must be drained. For calls
+ * that come directly as well: in the thread of the stream, where it fails with
+ * BUSY inside such a callback. @error is always set if it fails. */
+gboolean         _io_stream_run_input_sync  (IOStream      *self,
+                                             guint32        token,
+                                             GError       **error);
+/* Makes the bell of the calls, and passes the client's end. */
+GVariant        *_io_stream_make_sync_bell  (IOStream      *self,
                                              IOUserClient  *client,
                                              GUnixFDList  **fds,
                                              GError       **error);

@@ -166,6 +166,11 @@ stream_call (IOUserClient  *client,
       g_variant_get (args, "(u)", &first);
       return _io_stream_describe_buffers (stream, first);
 
+    case IO_OPCODE_GET_SYNC_BELL:
+      if (!check_open (stream, client, error))
+        return NULL;
+      return _io_stream_make_sync_bell (stream, client, fds, error);
+
     case IO_OPCODE_HELLO:
     case IO_OPCODE_GET_ATTRIBUTES:
     case IO_OPCODE_GET_MEMORY:

@@ -43,6 +43,17 @@
  * a client that returns what it does not have is disconnected, and when a
  * client dies everything it held is free at once.
  *
+ * # Notifications
+ *
+ * A client that hands over input tells so in one of two ways.
+ * io_stream_connection_send_input_notification() does not wait, and ends in
+ * #IOStream::input some time later, one emission for many notifications.
+ * io_stream_connection_send_input_sync_notification() waits until
+ * #IOStreamClass.input_sync_callback() has returned, once for each call, and
+ * gets what that says. It is called whether the stream runs or not. It may stop
+ * or close the stream, terminate it, run the loop, and make such calls to other
+ * streams; the client gets its answer all the same.
+ *
  * # Ownership
  *
  * The stream holds its buffers. A registered stream is held by its
@@ -89,6 +100,7 @@ static GParamSpec *properties[N_PROPS];
 
 enum {
   SIGNAL_INPUT,
+  SIGNAL_INPUT_SYNC,
   SIGNAL_MEMORY_CHANGED,
   N_SIGNALS
 };
@@ -266,6 +278,19 @@ static gboolean
 io_stream_real_change (IOStream  *self,
                        GError   **error)
 {
+  return TRUE;
+}
+
+static gboolean
+io_stream_real_input_sync_callback (IOStream  *self,
+                                    guint32    token,
+                                    GError   **error)
+{
+  guint which = g_signal_has_handler_pending (self, signals[SIGNAL_INPUT_SYNC], 0, FALSE)
+                  ? SIGNAL_INPUT_SYNC : SIGNAL_INPUT;
+
+  g_signal_emit (self, signals[which], 0, token);
+
   return TRUE;
 }
 
@@ -489,6 +514,7 @@ io_stream_class_init (IOStreamClass *klass)
   klass->stop = io_stream_real_change;
   klass->suspend = io_stream_real_change;
   klass->set_mode = io_stream_real_set_mode;
+  klass->input_sync_callback = io_stream_real_input_sync_callback;
 
   install_properties (object_class);
 
@@ -509,6 +535,25 @@ io_stream_class_init (IOStreamClass *klass)
   signals[SIGNAL_INPUT] =
     g_signal_new ("input", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST,
                   G_STRUCT_OFFSET (IOStreamClass, input_callback),
+                  NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_UINT);
+
+  /**
+   * IOStream::input-sync:
+   * @self: the stream
+   * @token: the token of the call
+   *
+   * Emitted in the context of the stream when the client notifies and waits,
+   * with io_stream_connection_send_input_sync_notification(): it goes on when
+   * the handlers have returned. What it enqueued before has been announced with
+   * #IOStream::input. A class that overrides
+   * #IOStreamClass.input_sync_callback() has no such signal unless it chains
+   * up; only there a call can be refused. If nobody listens to it,
+   * #IOStream::input is emitted in its place. Apple's inputSyncCallback().
+   *
+   * Since: 1.0
+   */
+  signals[SIGNAL_INPUT_SYNC] =
+    g_signal_new ("input-sync", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST, 0,
                   NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_UINT);
 
   /**

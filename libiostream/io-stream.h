@@ -29,6 +29,12 @@ G_DECLARE_DERIVABLE_TYPE (IOStream, io_stream, IO, STREAM, IOService)
  * @set_mode: the mode shall change. The default lets it change unless the
  *   stream is open (%IO_STREAM_ERROR_STILL_OPEN)
  * @input_callback: class handler of #IOStream::input
+ * @input_sync_callback: the client waits until this returns, in
+ *   io_stream_connection_send_input_sync_notification(). What the client
+ *   enqueued before has been announced with #IOStream::input. The code of an
+ *   error reaches the client, its text does not. The default emits
+ *   #IOStream::input-sync or, if nobody listens to that, #IOStream::input, and
+ *   succeeds. Apple's inputSyncCallback()
  *
  * The virtual methods of #IOStream. All are called in the context of the
  * stream, with no lock held; chaining up is never needed.
@@ -49,9 +55,12 @@ struct _IOStreamClass {
                               GError       **error);
   void     (*input_callback) (IOStream      *self,
                               guint32        token);
+  gboolean (*input_sync_callback) (IOStream *self,
+                              guint32        token,
+                              GError       **error);
 
   /*< private >*/
-  gpointer _reserved[8];
+  gpointer _reserved[7];
 };
 
 IO_AVAILABLE_IN_ALL

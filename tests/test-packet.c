@@ -84,7 +84,7 @@ test_every_message (void)
       }
 
   /* 13 calls, as many answers, 4 events */
-  g_assert_cmpuint (found, ==, 27);
+  g_assert_cmpuint (found, ==, 29);
   g_assert_null (_io_packet_get_body_type (0, IO_OPCODE_HELLO));
 }
 
