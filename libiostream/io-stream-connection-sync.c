@@ -6,6 +6,7 @@
 
 #include "io-connection-internal-private.h"
 #include "io-fork-private.h"
+#include "io-stream-private.h"
 #include "io-stream-sync-private.h"
 
 #include <unistd.h>
@@ -157,8 +158,6 @@ post_call (IOStreamConnection *self,
   atomic_store_explicit (&bell->own->call, _io_sync_pack (priv->sync_number, token),
                          memory_order_release);
   g_mutex_unlock (&priv->lock);
-
-  _io_notification_port_ring (bell->port);
 }
 
 /* What the owner says in its answer. */
@@ -210,6 +209,15 @@ in_own_thread (IOStreamConnection *self)
   g_mutex_unlock (&priv->lock);
 
   return own;
+}
+
+/* For the first call, and for every one to a stream of the same thread. */
+static gboolean
+check_thread (IOStreamConnection  *self,
+              GError             **error)
+{
+  return in_own_thread (self) ||
+         fail_sync (self, IO_STREAM_ERROR_CANNOT_LOCK, "this is not the thread of the connection", error);
 }
 
 static void
@@ -298,19 +306,15 @@ get_bell (IOStreamConnection  *self,
           GCancellable        *cancellable,
           GError             **error)
 {
-  IOSyncBell *bell = find_bell (self);
+  gboolean local = _io_connection_get_private (IO_CONNECTION (self))->local;
+  g_autoptr (IOSyncBell) bell = find_bell (self);
   g_autoptr (GVariant) answer = NULL;
   g_autoptr (GUnixFDList) list = NULL;
 
+  if ((bell == NULL || local) && !check_thread (self, error))
+    return NULL;
   if (bell != NULL)
-    return bell;
-
-  if (!in_own_thread (self))
-    {
-      fail_sync (self, IO_STREAM_ERROR_CANNOT_LOCK,
-                 "the first call has to be made in the thread of the connection", error);
-      return NULL;
-    }
+    return g_steal_pointer (&bell);
 
   answer = _io_connection_call_with_fds (IO_CONNECTION (self), IO_OPCODE_GET_SYNC_BELL,
                                          g_variant_new ("()"), &list, cancellable, error);
@@ -385,6 +389,43 @@ wait_for_answer (IOStreamConnection  *self,
   return FALSE;
 }
 
+/* The stream is in this thread: the call is a plain one. */
+static gboolean
+call_here (IOStreamConnection  *self,
+           IOSyncBell          *bell,
+           GError             **error)
+{
+  g_autoptr (IOService) service = g_weak_ref_get (&_io_connection_get_private (IO_CONNECTION (self))->service);
+
+  if (service != NULL)
+    _io_stream_serve_sync (IO_STREAM (service));
+  if (bell_is_ready (bell))
+    return check_answer (self, bell, error);
+
+  _io_notification_port_ring (bell->port);
+  if (service != NULL && _io_stream_connection_read_state (self) != IO_STREAM_STATE_CLOSED)
+    return fail_sync (self, IO_STREAM_ERROR_BUSY, "its owner is in a callback of that kind", error);
+
+  fail_offline (self, error);
+  return FALSE;
+}
+
+static gboolean
+make_call (IOStreamConnection  *self,
+           IOSyncBell          *bell,
+           guint32              token,
+           GCancellable        *cancellable,
+           GError             **error)
+{
+  post_call (self, bell, token);
+  if (_io_connection_get_private (IO_CONNECTION (self))->local)
+    return call_here (self, bell, error);
+
+  _io_notification_port_ring (bell->port);
+
+  return wait_for_answer (self, bell, cancellable, error);
+}
+
 /**
  * io_stream_connection_send_input_sync_notification:
  * @self: a connection
@@ -410,9 +451,11 @@ wait_for_answer (IOStreamConnection  *self,
  * %IO_STREAM_ERROR_NOT_RESPONDING when the time is over, %G_IO_ERROR_CANCELLED
  * when cancelled, %IO_STREAM_ERROR_OFFLINE if the owner dies,
  * %IO_STREAM_ERROR_CANNOT_LOCK if the calling thread itself serves the stream
- * or is not yet the right one, and with the code that the owner's callback
+ * or is not the right one, and with the code that the owner's callback
  * fails with. Two processes that call each other like this wait for each other
- * until the time is over. Apple's SendInputSyncNotification().
+ * until the time is over. A connection that was made for a stream of the same
+ * thread calls directly, only there, and without a time or a way to cancel.
+ * Apple's SendInputSyncNotification().
  *
  * Returns: %TRUE if the owner's callback has run and succeeded
  * Since: 1.0
@@ -432,18 +475,17 @@ io_stream_connection_send_input_sync_notification (IOStreamConnection  *self,
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   if (g_cancellable_set_error_if_cancelled (cancellable, error) ||
-      !_io_connection_check_thread (IO_CONNECTION (self), IO_OPCODE_GET_SYNC_BELL, error) ||
-      !begin_call (self, error))
+      !_io_connection_enter (IO_CONNECTION (self), IO_OPCODE_GET_SYNC_BELL, error))
     return FALSE;
 
   keep = g_object_ref (self);
-  bell = get_bell (self, cancellable, error);
-  if (bell != NULL)
+  if (begin_call (self, error))
     {
-      post_call (self, bell, token);
-      done = wait_for_answer (self, bell, cancellable, error);
+      bell = get_bell (self, cancellable, error);
+      done = bell != NULL && make_call (self, bell, token, cancellable, error);
+      end_call (self, bell);
     }
-  end_call (self, bell);
+  _io_connection_leave (IO_CONNECTION (self));
 
   return done;
 }
@@ -649,6 +691,7 @@ start_async (IOStreamConnection *self,
   bell->connection = self;
   _io_stream_connection_get_private (self)->sync_task = task;
   post_call (self, bell, call->token);
+  _io_notification_port_ring (bell->port);
   watch_async (self, task);
 }
 

@@ -102,6 +102,9 @@ GVariant        *_io_stream_describe_open   (IOStream      *self,
 gboolean         _io_stream_run_input_sync  (IOStream      *self,
                                              guint32        token,
                                              GError       **error);
+/* Looks for a call of the client without its ring. In the thread of the
+ * stream. */
+void             _io_stream_serve_sync     (IOStream      *self);
 /* Makes the bell of the calls, and passes the client's end. */
 GVariant        *_io_stream_make_sync_bell  (IOStream      *self,
                                              IOUserClient  *client,

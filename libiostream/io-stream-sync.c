@@ -207,6 +207,15 @@ _io_stream_make_sync_bell (IOStream      *self,
   return g_variant_new ("()");
 }
 
+void
+_io_stream_serve_sync (IOStream *self)
+{
+  IOStreamLink *link = _io_stream_get_private (self)->link;
+
+  if (link != NULL && link->sync != NULL)
+    sync_dispatch (link->sync);
+}
+
 gboolean
 _io_stream_run_input_sync (IOStream  *self,
                            guint32    token,

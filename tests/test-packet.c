@@ -83,7 +83,7 @@ test_every_message (void)
         found++;
       }
 
-  /* 13 calls, as many answers, 4 events */
+  /* 14 calls, as many answers, 1 event */
   g_assert_cmpuint (found, ==, 29);
   g_assert_null (_io_packet_get_body_type (0, IO_OPCODE_HELLO));
 }
