@@ -6,6 +6,7 @@
 
 #include "io-names-private.h"
 #include "io-service-private.h"
+#include "io-work-loop.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -45,6 +46,17 @@ new_lock_error (IOConnection *self,
                                    "or a connection made for the service, not for its name");
 }
 
+/* The context is held, so that no other thread can begin to serve. A work loop
+ * has a thread for it, even if that has not begun to run it. */
+static gboolean
+acquire_context (IOConnectionPrivate *priv)
+{
+  g_autoptr (IOService) service = g_weak_ref_get (&priv->service);
+  IOWorkLoop *loop = service != NULL ? io_service_get_work_loop (service) : NULL;
+
+  return (loop == NULL || io_work_loop_on_thread (loop)) && g_main_context_acquire (priv->context);
+}
+
 gboolean
 _io_connection_enter (IOConnection  *self,
                       IOOpcode       opcode,
@@ -53,8 +65,7 @@ _io_connection_enter (IOConnection  *self,
   IOConnectionPrivate *priv = _io_connection_get_private (self);
   gboolean by_caller = FALSE;
 
-  /* The context is held, so that no other thread can begin to serve. */
-  if (priv->local && g_main_context_acquire (priv->context))
+  if (priv->local && acquire_context (priv))
     return TRUE;
   if (!priv->local &&
       (priv->name == NULL || !_io_names_find_local (priv->name, &by_caller) || !by_caller))

@@ -447,7 +447,7 @@ io_stream_connection_new_for_stream (IOStream  *stream,
 }
 
 /**
- * io_stream_connection_open_stream:
+ * io_stream_connection_open_stream: (constructor)
  * @stream: a stream that the calling thread serves
  * @error: return location for an error
  *

@@ -664,6 +664,9 @@ class TestExamples(ToolCase):
         self.assertIn(b'0 broken', output)
         self.assertEqual(errors, b'viewer: The camera was switched off\n')
 
+    def test_loopback(self):
+        self.assertIn(b'ok 1 /numbers', self.finish(self.start_example('loopback')))
+
     def test_playback(self):
         owner = self.start_example('playback', 'play')
         self.wait_for_name('play', owner)
