@@ -59,7 +59,8 @@ typedef struct {
   _Atomic uint32_t state;
   _Atomic uint32_t generation;
   _Atomic uint32_t open_epoch;
-  uint8_t pad3[128 - 20];
+  _Atomic uint32_t mode;
+  uint8_t pad3[128 - 24];
 
   /* 0x200: synchronous calls, and the token of the last notification.
    * call_epoch is to the bell of the calls what bell_epoch is to the other. */
@@ -101,6 +102,7 @@ G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, revoked_before) == 0x180);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, state) == 0x188);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, generation) == 0x18c);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, open_epoch) == 0x190);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, mode) == 0x194);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, call) == 0x200);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, answer) == 0x208);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, token) == 0x210);

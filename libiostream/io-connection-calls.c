@@ -19,6 +19,7 @@ struct _IOCall {
   IOOpcode                opcode;
   gint64                  deadline; /* monotonic, -1 for none */
   gboolean                sync;
+  gboolean                direct;   /* the answer is not left to the context */
   IOConnectionAnswerFunc  func;     /* NULL: given up, the answer is ignored */
   gpointer                data;
   GSource                *cancel_source;
@@ -60,7 +61,7 @@ static void
 complete (IOConnection *self,
           IOCall         *call)
 {
-  if (call->sync)
+  if (call->sync || call->direct)
     {
       call->func (self, call->answer, call->fds, call->error, call->data);
       _io_call_free (call);
@@ -112,7 +113,7 @@ _io_connection_expire_calls (IOConnection *self)
     {
       IOCall *call = g_hash_table_lookup (priv->calls, l->data);
 
-      if (call->func == NULL || call->sync || call->deadline < 0 || now < call->deadline)
+      if (call == NULL || call->func == NULL || call->sync || call->deadline < 0 || now < call->deadline)
         continue;
       call = give_up (self, call->serial);
       call->error = new_timeout_error (self, call->opcode);
@@ -375,6 +376,26 @@ _io_connection_start_call (IOConnection            *self,
   return TRUE;
 }
 
+gboolean
+_io_connection_start_direct_call (IOConnection            *self,
+                                  IOOpcode                 opcode,
+                                  GVariant                *args,
+                                  IOConnectionAnswerFunc   func,
+                                  gpointer                 data,
+                                  GError                 **error)
+{
+  IOCall *call = start_call (self, opcode, args, FALSE, func, data, error);
+
+  if (call == NULL)
+    return FALSE;
+
+  g_clear_object (&call->self);
+  call->direct = TRUE;
+  _io_connection_update_source (self);
+
+  return TRUE;
+}
+
 static void
 return_answer (IOConnection *self,
                GVariant     *answer,
@@ -487,6 +508,23 @@ get_answer_here (IOConnection *self,
   sync->error = _io_connection_new_error (self, opcode, IO_STREAM_ERROR_CANNOT_LOCK,
                                           "the owner answers later, from the main context of "
                                           "this thread; use the asynchronous call");
+}
+
+void
+_io_connection_sleep (IOConnection *self,
+                      gint64        deadline,
+                      GCancellable *cancellable)
+{
+  GPollFD cancel_fd = { -1, 0, 0 };
+  gboolean has_cancel_fd;
+
+  if (_io_connection_get_private (self)->local || !_io_connection_check (self, IO_OPCODE_HELLO, NULL))
+    return;
+
+  has_cancel_fd = g_cancellable_make_pollfd (cancellable, &cancel_fd);
+  sleep_until (self, deadline, &cancel_fd, has_cancel_fd, cancellable != NULL);
+  if (has_cancel_fd)
+    g_cancellable_release_fd (cancellable);
 }
 
 static void

@@ -171,6 +171,20 @@ gboolean    _io_connection_start_call   (IOConnection            *self,
                                          IOConnectionAnswerFunc   func,
                                          gpointer                 data,
                                          GError                 **error);
+/* Calls @func as soon as the answer is read, be it in the context, in
+ * _io_connection_poll() or in a synchronous call: it emits nothing, and may
+ * make such calls. Never called once the connection is disposed of. */
+gboolean    _io_connection_start_direct_call (IOConnection       *self,
+                                         IOOpcode                 opcode,
+                                         GVariant                *args,
+                                         IOConnectionAnswerFunc   func,
+                                         gpointer                 data,
+                                         GError                 **error);
+/* Until the owner says something, or @deadline (monotonic, -1 for none); may
+ * wake up for nothing. */
+void        _io_connection_sleep        (IOConnection            *self,
+                                         gint64                   deadline,
+                                         GCancellable            *cancellable);
 /* Sends CLOSE and does not wait for the answer. */
 void        _io_connection_send_close   (IOConnection            *self);
 

@@ -370,8 +370,11 @@ _io_connection_receive (IOConnection *self,
 void
 _io_connection_poll (IOConnection *self)
 {
-  if (_io_connection_in_own_process (self))
-    _io_connection_receive (self, MAX_PACKETS);
+  if (!_io_connection_in_own_process (self))
+    return;
+
+  _io_connection_receive (self, MAX_PACKETS);
+  _io_connection_expire_calls (self);
 }
 
 /* The source. */

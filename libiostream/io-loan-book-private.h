@@ -58,6 +58,10 @@ typedef struct {
 void         _io_loan_book_init        (IOLoanBook                     *self,
                                         guint                           count);
 void         _io_loan_book_clear       (IOLoanBook                     *self);
+/* More buffers, behind those that are there, which stay as they are. The new
+ * ones are free, and acquired last. */
+void         _io_loan_book_grow        (IOLoanBook                     *self,
+                                        guint                           count);
 /* IO_STREAM_BUFFER_ID_INVALID if none is free */
 guint32      _io_loan_book_acquire     (IOLoanBook                     *self);
 /* FALSE if it is not free */
@@ -85,6 +89,10 @@ gboolean     _io_loan_book_next_arrival (IOLoanBook                    *self,
 void         _io_loan_book_drop_arrivals (IOLoanBook                   *self);
 
 void         _io_loan_holder_init      (IOLoanHolder                   *self,
+                                        guint                           count);
+/* @old_count, @count: numbers of buffers */
+void         _io_loan_holder_grow      (IOLoanHolder                   *self,
+                                        guint                           old_count,
                                         guint                           count);
 void         _io_loan_holder_clear     (IOLoanHolder                   *self);
 

@@ -31,6 +31,55 @@ _io_loan_book_init (IOLoanBook *self,
     push_free (self, id - 1);
 }
 
+/* In the order of arrival again, from the start. */
+static void
+grow_arrivals (IOLoanBook *self,
+               guint       count)
+{
+  IOStreamBufferQueueEntry *arrivals = g_new0 (IOStreamBufferQueueEntry, count);
+
+  for (guint i = 0; i < self->n_arrivals; i++)
+    arrivals[i] = self->arrivals[(self->first_arrival + i) % self->count];
+
+  g_free (self->arrivals);
+  self->arrivals = arrivals;
+  self->first_arrival = 0;
+}
+
+/* At the bottom of the stack: what was used before is warm. */
+static void
+grow_free (IOLoanBook *self,
+           guint       count)
+{
+  guint n_new = count - self->count;
+
+  self->free_ids = g_renew (guint32, self->free_ids, count);
+  memmove (self->free_ids + n_new, self->free_ids, self->n_free * sizeof (guint32));
+  self->n_free += n_new;
+
+  for (guint place = 0; place < n_new; place++)
+    {
+      self->free_ids[place] = count - 1 - place;
+      self->loans[count - 1 - place].state = IO_LOAN_FREE;
+    }
+  for (guint place = 0; place < self->n_free; place++)
+    self->loans[self->free_ids[place]].place = place;
+}
+
+void
+_io_loan_book_grow (IOLoanBook *self,
+                    guint       count)
+{
+  if (count <= self->count)
+    return;
+
+  grow_arrivals (self, count);
+  self->loans = g_renew (IOLoan, self->loans, count);
+  memset (self->loans + self->count, 0, (count - self->count) * sizeof (IOLoan));
+  grow_free (self, count);
+  self->count = count;
+}
+
 void
 _io_loan_book_clear (IOLoanBook *self)
 {
@@ -195,6 +244,20 @@ _io_loan_holder_init (IOLoanHolder *self,
 {
   self->held = g_new0 (guint32, count / 32 + 1);
   self->count = 0;
+}
+
+void
+_io_loan_holder_grow (IOLoanHolder *self,
+                      guint         old_count,
+                      guint         count)
+{
+  guint old_words = old_count / 32 + 1, words = count / 32 + 1;
+
+  if (words <= old_words)
+    return;
+
+  self->held = g_renew (guint32, self->held, words);
+  memset (self->held + old_words, 0, (words - old_words) * sizeof (guint32));
 }
 
 void

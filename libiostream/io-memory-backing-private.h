@@ -55,6 +55,10 @@ gsize            _io_memory_backing_get_size     (IOMemoryBacking     *self);
 int              _io_memory_backing_peek_fd      (IOMemoryBacking     *self);
 gboolean         _io_memory_backing_is_writable  (IOMemoryBacking     *self);
 gboolean         _io_memory_backing_is_dmabuf    (IOMemoryBacking     *self);
+/* Made by _io_memory_backing_new(), and not from a descriptor. */
+gboolean         _io_memory_backing_is_own       (IOMemoryBacking     *self);
+/* Could a client write it, or map it to write when it was made? */
+gboolean         _io_memory_backing_is_peer_writable (IOMemoryBacking *self);
 /* Unique in this process as long as the backing lives; never 0. */
 guint32          _io_memory_backing_get_id       (IOMemoryBacking     *self);
 

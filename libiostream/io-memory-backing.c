@@ -45,6 +45,8 @@ struct _IOMemoryBacking {
   guint32         id;
   gsize           size;
   gboolean        dmabuf;
+  gboolean        own;           /* made here */
+  gboolean        peer_writable; /* made for others to write; if own */
 
   GMutex          lock;          /* covers what follows */
   int             fd;            /* -1 when closed */
@@ -427,6 +429,8 @@ _io_memory_backing_new (const char          *label,
   /* Mapped before it is sealed: later not even we could. */
   self = backing_alloc (fd, size);
   self->writable = TRUE;
+  self->own = TRUE;
+  self->peer_writable = peer_access == IO_STREAM_PEER_ACCESS_READ_WRITE;
   if (map_locked (self, TRUE, error) == NULL ||
       !add_seals (fd, seals, size, error))
     return NULL;
@@ -542,6 +546,29 @@ gboolean
 _io_memory_backing_is_dmabuf (IOMemoryBacking *self)
 {
   return self->dmabuf;
+}
+
+gboolean
+_io_memory_backing_is_own (IOMemoryBacking *self)
+{
+  return self->own;
+}
+
+gboolean
+_io_memory_backing_is_peer_writable (IOMemoryBacking *self)
+{
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = NULL;
+  int seals;
+
+  if (self->own)
+    return self->peer_writable;
+
+  locker = g_mutex_locker_new (&self->lock);
+  seals = fcntl (self->fd, F_GET_SEALS);
+  if (seals >= 0)
+    return (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) == 0;
+
+  return (fcntl (self->fd, F_GETFL) & O_ACCMODE) == O_RDWR;
 }
 
 guint32

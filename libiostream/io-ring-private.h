@@ -61,6 +61,21 @@ _io_ring_is_published (const IORing *self,
   return (tag & 0xff000000u) == _io_ring_expected_tag (self, index);
 }
 
+/* Of the next entry, if it is published: not checked. */
+static inline guint32
+_io_ring_peek_id (const IORing *self)
+{
+  return atomic_load_explicit (&self->entries[self->index & self->mask].tag, memory_order_acquire) & 0xffffu;
+}
+
+/* Takes back the last take: the entry is still there. */
+static inline void
+_io_ring_untake (IORing *self)
+{
+  self->index--;
+  self->mark = _io_ring_expected_tag (self, self->index);
+}
+
 /* Copies the next entry out; FALSE if there is none. What it copied is the
  * peer's word and not checked. */
 static inline gboolean

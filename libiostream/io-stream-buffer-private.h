@@ -12,6 +12,8 @@ typedef struct {
                                    IOStreamBuffer *buffer);
   /* TRUE while the memory must not be replaced */
   gboolean (*is_in_use)           (gpointer        home);
+  /* After it was replaced from outside. */
+  void     (*memory_changed)      (gpointer        home);
 } IOStreamBufferHomeFuncs;
 
 /* The mapped parts, for the hot path; NULL and 0 for a part that is absent. */

@@ -305,6 +305,10 @@ set_part (IOStreamBuffer       *self,
 {
   IOStreamBufferPrivate *priv = get_private (self);
   g_autoptr (IOMemoryDescriptor) other = NULL;
+  g_autoptr (IOMemoryMap) map = NULL;
+  G_GNUC_UNUSED g_autoptr (IOStreamBuffer) keep = NULL;
+  guint8 *address = NULL;
+  gsize size = 0;
 
   if (priv->home != NULL && priv->funcs->is_in_use (priv->home))
     {
@@ -314,15 +318,25 @@ set_part (IOStreamBuffer       *self,
       return FALSE;
     }
 
+  /* Before anything changes: it is kept, so it cannot fail again. */
+  if (!map_part (memory, &map, &address, &size, error))
+    return FALSE;
+
   other = is_control ? priv->data : priv->control;
   if (other != NULL)
     g_object_ref (other);
+  keep = g_object_ref (self);
   if (is_control)
     _io_stream_buffer_replace (self, other, memory);
   else
     _io_stream_buffer_replace (self, memory, other);
+  if (!_io_stream_buffer_map (self, error))
+    return FALSE;
 
-  return _io_stream_buffer_map (self, error);
+  if (priv->home != NULL && priv->funcs->memory_changed != NULL)
+    priv->funcs->memory_changed (priv->home);
+
+  return TRUE;
 }
 
 /**
@@ -398,11 +412,15 @@ io_stream_buffer_get_data_buffer (IOStreamBuffer *self)
  * @error: return location for an error
  *
  * Puts other memory behind the data part. Addresses given out before are no
- * longer good; maps that somebody holds are. Apple's setDataBuffer().
+ * longer good; maps that somebody holds are. If the buffer is in a stream,
+ * #IOStream::memory-changed is emitted, and the next client gets the new
+ * memory and never the old one. Apple's setDataBuffer().
  *
- * In the thread of the stream. Fails with %IO_STREAM_ERROR_STILL_OPEN while a
- * client has the stream open, %IO_STREAM_ERROR_BAD_ARGUMENT for 4 GiB or more,
- * and with %IO_STREAM_ERROR_VM_ERROR if the memory cannot be mapped.
+ * In the thread of the stream, while no other thread uses the buffer. Fails
+ * with %IO_STREAM_ERROR_STILL_OPEN while a client has the stream open,
+ * %IO_STREAM_ERROR_BAD_ARGUMENT for 4 GiB or more, and with
+ * %IO_STREAM_ERROR_VM_ERROR if the memory cannot be mapped; the buffer then
+ * stays as it was.
  *
  * Returns: %TRUE on success
  * Since: 1.0

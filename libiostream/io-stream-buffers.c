@@ -6,11 +6,8 @@
 
 #include "io-memory-backing-private.h"
 
-/* How many rows of GET_BUFFERS fit into one packet. */
-#define ROWS_PER_PACKET 80
-#define CACHE_LINES 128
-/* How many clients may come and go while the owner sits on a buffer. */
-#define MAX_OLD_POOLS 8
+/* The numbers of buffers are 16 bits, and so is what follows from them. */
+G_STATIC_ASSERT (IO_STREAM_MAX_BUFFERS == IO_ABI_MAX_ENTRIES);
 
 static int
 get_reference_count (gpointer        home,
@@ -36,99 +33,13 @@ is_in_use (gpointer home)
   return io_service_is_open (home, NULL);
 }
 
-static const IOStreamBufferHomeFuncs home_funcs = { get_reference_count, is_in_use };
-
-/* Data parts start on pages of their own unless they are small; what is small
- * starts on lines of its own, so that two buffers never share one. */
-static gsize
-stride_for (gsize size)
+static void
+memory_changed (gpointer home)
 {
-  gsize unit = size >= 4096 ? 4096 : CACHE_LINES;
-
-  return (size + unit - 1) / unit * unit;
+  _io_stream_announce_memory (home);
 }
 
-static gboolean
-pool_size (const IOStreamPrivate  *priv,
-           guint                   n_buffers,
-           gsize                  *control_start,
-           gsize                  *size,
-           GError                **error)
-{
-  gsize data = stride_for (priv->data_size), control = stride_for (priv->control_size);
-  gsize data_total, control_total;
-
-  if (priv->data_size <= G_MAXUINT32 && priv->control_size <= G_MAXUINT32 &&
-      g_size_checked_mul (&data_total, data, n_buffers) &&
-      g_size_checked_mul (&control_total, control, n_buffers) &&
-      g_size_checked_add (size, data_total, control_total) && *size <= G_MAXSSIZE)
-    {
-      *control_start = data_total;
-      return TRUE;
-    }
-
-  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_ARGUMENT,
-               "Cannot make %u buffers of %" G_GUINT64_FORMAT " and %" G_GUINT64_FORMAT " bytes: too large",
-               n_buffers, priv->data_size, priv->control_size);
-  return FALSE;
-}
-
-static IOMemoryDescriptor *
-part_of_pool (IOMemoryBacking *pool,
-              gsize            start,
-              gsize            size,
-              guint            place)
-{
-  if (size == 0)
-    return NULL;
-
-  return _io_memory_descriptor_new_for_backing (pool, start + place * stride_for (size), size,
-                                                IO_DIRECTION_IN_OUT);
-}
-
-static gboolean
-is_of_pool (IOMemoryBacking *pool,
-            IOStreamBuffer  *buffer)
-{
-  IOMemoryDescriptor *data = io_stream_buffer_get_data_buffer (buffer);
-  IOMemoryDescriptor *control = io_stream_buffer_get_control_buffer (buffer);
-
-  return (data != NULL && _io_memory_descriptor_peek_backing (data) == pool) ||
-         (control != NULL && _io_memory_descriptor_peek_backing (control) == pool);
-}
-
-/* New memory for @buffers, which the stream itself made. */
-static gboolean
-fill_pool (IOStream   *self,
-           GPtrArray  *buffers,
-           GError    **error)
-{
-  IOStreamPrivate *priv = _io_stream_get_private (self);
-  g_autoptr (IOMemoryBacking) pool = NULL;
-  gsize control_start = 0, size = 0;
-
-  if (!pool_size (priv, buffers->len, &control_start, &size, error))
-    return FALSE;
-  if (size > 0)
-    pool = _io_memory_backing_new ("buffers", size, priv->peer_access, error);
-  if (size > 0 && pool == NULL)
-    return FALSE;
-
-  for (guint place = 0; place < buffers->len; place++)
-    {
-      g_autoptr (IOMemoryDescriptor) data = part_of_pool (pool, 0, priv->data_size, place);
-      g_autoptr (IOMemoryDescriptor) control = part_of_pool (pool, control_start, priv->control_size, place);
-
-      _io_stream_buffer_replace (g_ptr_array_index (buffers, place), data, control);
-      if (!_io_stream_buffer_map (g_ptr_array_index (buffers, place), error))
-        return FALSE;
-    }
-
-  g_clear_pointer (&priv->pool, _io_memory_backing_unref);
-  priv->pool = g_steal_pointer (&pool);
-
-  return TRUE;
-}
+static const IOStreamBufferHomeFuncs home_funcs = { get_reference_count, is_in_use, memory_changed };
 
 /* The set of buffers changed: starts a new book in which all are free. The
  * numbers of loans go on. */
@@ -142,6 +53,16 @@ renew_book_locked (IOStreamPrivate *priv)
   priv->book.sequence = sequence;
 }
 
+static void
+publish_count (IOStream *self)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+
+  io_service_set_attribute (IO_SERVICE (self), "buffer-count",
+                            g_variant_new_uint32 (priv->buffers->len));
+  g_object_notify (G_OBJECT (self), "buffer-count");
+}
+
 /* Tells the buffers their numbers; without the lock, since others listen. */
 static void
 publish_numbers (IOStream *self)
@@ -151,9 +72,7 @@ publish_numbers (IOStream *self)
   for (guint id = 0; id < priv->buffers->len; id++)
     _io_stream_buffer_set_home (g_ptr_array_index (priv->buffers, id), self, &home_funcs, id);
 
-  io_service_set_attribute (IO_SERVICE (self), "buffer-count",
-                            g_variant_new_uint32 (priv->buffers->len));
-  g_object_notify (G_OBJECT (self), "buffer-count");
+  publish_count (self);
 }
 
 static void
@@ -171,7 +90,7 @@ _io_stream_make_buffers (IOStream  *self,
 
   for (guint i = 0; i < priv->buffer_count; i++)
     g_ptr_array_add (buffers, io_stream_buffer_new (NULL, NULL));
-  if (buffers->len > 0 && !fill_pool (self, buffers, error))
+  if (buffers->len > 0 && !_io_stream_fill_pool (self, buffers, error))
     return FALSE;
 
   g_mutex_lock (&priv->lock);
@@ -183,113 +102,6 @@ _io_stream_make_buffers (IOStream  *self,
   publish_numbers (self);
 
   return TRUE;
-}
-
-/* Takes all free buffers, so that no thread meets one in between. Returns how
- * many the owner has. */
-static guint
-hide_free_buffers (IOStreamPrivate *priv,
-                   GArray          *hidden)
-{
-  guint n_owned;
-  guint32 id;
-
-  g_mutex_lock (&priv->lock);
-  _io_loan_book_drop_arrivals (&priv->book);
-  n_owned = priv->book.count - priv->book.n_free;
-  while ((id = _io_loan_book_acquire (&priv->book)) != IO_STREAM_BUFFER_ID_INVALID)
-    g_array_append_val (hidden, id);
-  g_mutex_unlock (&priv->lock);
-
-  return n_owned;
-}
-
-static void
-show_free_buffers (IOStreamPrivate *priv,
-                   GArray          *hidden)
-{
-  g_mutex_lock (&priv->lock);
-  for (guint i = hidden->len; i > 0; i--)
-    _io_loan_book_release (&priv->book, g_array_index (hidden, guint32, i - 1));
-  g_mutex_unlock (&priv->lock);
-}
-
-/* The owner may be reading what the last client filled: as long as it has any
- * buffer, what it can have the address of stays mapped. */
-static gboolean
-retire_pool (IOStream  *self,
-             guint      n_owned,
-             GError   **error)
-{
-  IOStreamPrivate *priv = _io_stream_get_private (self);
-
-  if (n_owned == 0)
-    g_ptr_array_set_size (priv->old_pools, 0);
-  else if (priv->old_pools->len < MAX_OLD_POOLS)
-    g_ptr_array_add (priv->old_pools, _io_memory_backing_ref (priv->pool));
-  else
-    {
-      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
-                   "Cannot replace the memory of stream “%s”: its owner has had %u of its buffers since %u clients",
-                   io_service_get_name (IO_SERVICE (self)), n_owned, priv->old_pools->len);
-      return FALSE;
-    }
-
-  return TRUE;
-}
-
-static gboolean
-replace_pool (IOStream  *self,
-              guint      n_owned,
-              GError   **error)
-{
-  IOStreamPrivate *priv = _io_stream_get_private (self);
-  g_autoptr (GPtrArray) buffers = g_ptr_array_new ();
-
-  for (guint id = 0; id < priv->buffers->len; id++)
-    if (is_of_pool (priv->pool, g_ptr_array_index (priv->buffers, id)))
-      g_ptr_array_add (buffers, g_ptr_array_index (priv->buffers, id));
-
-  return retire_pool (self, n_owned, error) && fill_pool (self, buffers, error);
-}
-
-/* Memory that a client could write never meets the next client. */
-gboolean
-_io_stream_refresh_memory (IOStream  *self,
-                           GError   **error)
-{
-  IOStreamPrivate *priv = _io_stream_get_private (self);
-  g_autoptr (GArray) hidden = NULL;
-  guint n_owned;
-  gboolean done;
-
-  if (!priv->pool_used || priv->pool == NULL)
-    return TRUE;
-
-  hidden = g_array_new (FALSE, FALSE, sizeof (guint32));
-  n_owned = hide_free_buffers (priv, hidden);
-  done = replace_pool (self, n_owned, error);
-  show_free_buffers (priv, hidden);
-  if (!done)
-    return FALSE;
-
-  priv->pool_used = FALSE;
-  g_signal_emit_by_name (self, "memory-changed");
-
-  return TRUE;
-}
-
-/* The client has mapped all it will ever map. */
-gboolean
-_io_stream_seal_memory (IOStream  *self,
-                        GError   **error)
-{
-  IOStreamPrivate *priv = _io_stream_get_private (self);
-
-  if (priv->pool == NULL || priv->peer_access != IO_STREAM_PEER_ACCESS_READ_WRITE)
-    return TRUE;
-
-  return _io_memory_backing_seal_writers (priv->pool, error);
 }
 
 void
@@ -307,75 +119,13 @@ _io_stream_drop_buffers (IOStream *self)
   g_ptr_array_foreach (buffers, (GFunc) (void *) leave_home, NULL);
   g_clear_pointer (&priv->pool, _io_memory_backing_unref);
   g_ptr_array_set_size (priv->old_pools, 0);
+  g_hash_table_remove_all (priv->exposed);
 }
 
-static void
-describe_part (IOMemoryDescriptor *memory,
-               guint32            *number,
-               guint64            *offset,
-               guint64            *length)
-{
-  *number = 0;
-  *offset = *length = 0;
-  if (memory == NULL)
-    return;
-
-  *number = _io_memory_backing_get_id (_io_memory_descriptor_peek_backing (memory));
-  *offset = io_memory_descriptor_get_offset (memory);
-  *length = io_memory_descriptor_get_length (memory);
-}
-
-GVariant *
-_io_stream_describe_buffers (IOStream *self,
-                             guint     first)
-{
-  IOStreamPrivate *priv = _io_stream_get_private (self);
-  guint end = MIN ((guint64) priv->buffers->len, (guint64) first + ROWS_PER_PACKET);
-  GVariantBuilder rows;
-
-  g_variant_builder_init (&rows, G_VARIANT_TYPE ("a(uttutt)"));
-  for (guint id = first; id < end; id++)
-    {
-      IOStreamBuffer *buffer = g_ptr_array_index (priv->buffers, id);
-      guint32 data, control;
-      guint64 data_offset, data_length, control_offset, control_length;
-
-      describe_part (io_stream_buffer_get_data_buffer (buffer), &data, &data_offset, &data_length);
-      describe_part (io_stream_buffer_get_control_buffer (buffer), &control, &control_offset, &control_length);
-      g_variant_builder_add (&rows, "(uttutt)", data, data_offset, data_length,
-                             control, control_offset, control_length);
-    }
-
-  return g_variant_new ("(uua(uttutt))", priv->buffers->len, 0u, &rows);
-}
-
-IOMemoryDescriptor *
-_io_stream_get_memory (IOStream  *self,
-                       guint      type,
-                       GError   **error)
-{
-  guint kind = type & IO_STREAM_MEMORY_TYPE_MASK;
-  IOStreamBuffer *buffer = io_stream_get_buffer_with_id (self, type & IO_STREAM_MEMORY_BUFFER_ID_MASK);
-  IOMemoryDescriptor *memory = NULL;
-
-  if (buffer != NULL && kind == IO_STREAM_MEMORY_BUFFER_DATA)
-    memory = io_stream_buffer_get_data_buffer (buffer);
-  else if (buffer != NULL && kind == IO_STREAM_MEMORY_BUFFER_CONTROL)
-    memory = io_stream_buffer_get_control_buffer (buffer);
-
-  if (memory != NULL)
-    return g_object_ref (memory);
-
-  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_FOUND,
-               "Stream “%s” has no memory of type 0x%08x",
-               io_service_get_name (IO_SERVICE (self)), type);
-  return NULL;
-}
-
-static gboolean
-check_closed (IOStream    *self,
-              const char  *operation,
-              GError     **error)
+gboolean
+_io_stream_check_closed (IOStream    *self,
+                         const char  *operation,
+                         GError     **error)
 {
   if (!io_service_is_open (IO_SERVICE (self), NULL))
     return TRUE;
@@ -383,6 +133,21 @@ check_closed (IOStream    *self,
   g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_STILL_OPEN,
                "Cannot %s stream “%s” while a client has it open",
                operation, io_service_get_name (IO_SERVICE (self)));
+  return FALSE;
+}
+
+/* Clients shall put payload into it. */
+static gboolean
+check_fillable (IOStream        *self,
+                IOStreamBuffer  *buffer,
+                GError         **error)
+{
+  if (_io_stream_get_private (self)->mode == IO_STREAM_MODE_OUTPUT || _io_stream_is_fillable (self, buffer))
+    return TRUE;
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED_MODE,
+               "Cannot add a buffer to stream “%s”: its mode has clients fill it, and they can only read it",
+               io_service_get_name (IO_SERVICE (self)));
   return FALSE;
 }
 
@@ -394,6 +159,8 @@ check_new_buffers (IOStream   *self,
   IOStreamPrivate *priv = _io_stream_get_private (self);
   g_autoptr (GHashTable) seen = g_hash_table_new (NULL, NULL);
 
+  if (!_io_stream_check_process (self, error))
+    return FALSE;
   if (buffers->len > IO_STREAM_MAX_BUFFERS - priv->buffers->len)
     {
       g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
@@ -414,11 +181,70 @@ check_new_buffers (IOStream   *self,
                        i, io_service_get_name (IO_SERVICE (self)));
           return FALSE;
         }
-      if (!_io_stream_buffer_map (buffer, error))
+      if (!_io_stream_buffer_map (buffer, error) || !check_fillable (self, buffer, error))
         return FALSE;
     }
 
   return TRUE;
+}
+
+/* The queues of an open have the length they have. */
+static gboolean
+check_room (IOStream  *self,
+            guint      n_new,
+            GError   **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  guint count = priv->buffers->len + n_new;
+
+  if (priv->link == NULL)
+    return _io_stream_check_closed (self, "add buffers to", error);
+  if (priv->link->length > 0 || count <= priv->link->own.entry_count)
+    return TRUE;
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_STILL_OPEN,
+               "Cannot add %u buffers to the %u of stream “%s”: a client has it open, with queues for %u",
+               n_new, priv->buffers->len, io_service_get_name (IO_SERVICE (self)),
+               priv->link->own.entry_count);
+  return FALSE;
+}
+
+/* The client finds the new number in the owner's page when it meets an entry
+ * that it does not know, so it must stand there before the first. */
+static void
+grow_link_locked (IOStreamPrivate *priv,
+                  guint            old_count)
+{
+  IOStreamLink *link = priv->link;
+
+  _io_loan_holder_grow (&link->holder, old_count, priv->buffers->len);
+  _io_stream_link_set_limit (link, priv->buffers->len);
+  link->collect_every = _io_stream_get_collect_every (priv);
+  link->generation++;
+  atomic_store_explicit (&link->own.page->generation, link->generation, memory_order_release);
+  _io_notification_port_ring (link->port);
+}
+
+/* Nobody can get one before it has its number. */
+static void
+append_locked (IOStream  *self,
+               GPtrArray *buffers)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  guint old_count = priv->buffers->len;
+
+  for (guint i = 0; i < buffers->len; i++)
+    {
+      IOStreamBuffer *buffer = g_ptr_array_index (buffers, i);
+
+      g_ptr_array_add (priv->buffers, g_object_ref (buffer));
+      _io_stream_buffer_set_home (buffer, self, &home_funcs, old_count + i);
+    }
+
+  _io_loan_book_grow (&priv->book, priv->buffers->len);
+  if (priv->link != NULL)
+    grow_link_locked (priv, old_count);
+  g_cond_broadcast (&priv->cond);
 }
 
 static gboolean
@@ -431,6 +257,13 @@ are_buffers (GPtrArray *buffers)
   return TRUE;
 }
 
+static gpointer
+copy_buffer (gconstpointer source,
+             gpointer      data)
+{
+  return g_object_ref ((gpointer) source);
+}
+
 /**
  * io_stream_add_buffers:
  * @self: a stream
@@ -438,14 +271,23 @@ are_buffers (GPtrArray *buffers)
  * @error: return location for an error
  *
  * Adds buffers at the end, in their order: all of them, or none if one cannot
- * be added. The stream holds them from now on. Buffers that were acquired but
- * not sent become free.
+ * be added. The stream holds them from now on. Nothing else changes: who has
+ * which of the other buffers stays as it is.
  *
- * In the thread of the stream. Fails with %IO_STREAM_ERROR_STILL_OPEN while a
- * client has the stream open, %IO_STREAM_ERROR_BUSY for a buffer that is in a
- * stream already or twice in @buffers, %IO_STREAM_ERROR_NO_RESOURCES beyond
- * %IO_STREAM_MAX_BUFFERS, %IO_STREAM_ERROR_BAD_ARGUMENT for a part of 4 GiB or
- * more, and %IO_STREAM_ERROR_VM_ERROR if memory cannot be mapped. Apple's
+ * This works while a client has the stream open, also inside of its virtual
+ * methods and handlers: the new buffers can be acquired and sent at once, and
+ * the client hears #IOStreamConnection::buffers-changed. The queues keep their
+ * length, though: if that is the number of buffers (#IOStream:queue-length is
+ * 0), there may never be more of those than the queues have entries. Give a
+ * queue length, or call io_stream_create_queues(), to plan for more.
+ *
+ * In the thread of the stream. Fails with %IO_STREAM_ERROR_STILL_OPEN if the
+ * queues of the client cannot hold them, %IO_STREAM_ERROR_BUSY for a buffer
+ * that is in a stream already or twice in @buffers,
+ * %IO_STREAM_ERROR_NO_RESOURCES beyond %IO_STREAM_MAX_BUFFERS,
+ * %IO_STREAM_ERROR_BAD_ARGUMENT for a part of 4 GiB or more,
+ * %IO_STREAM_ERROR_UNSUPPORTED_MODE if clients must fill it and can only read
+ * it, and %IO_STREAM_ERROR_VM_ERROR if memory cannot be mapped. Apple's
  * addBuffers().
  *
  * Returns: %TRUE on success
@@ -456,6 +298,8 @@ io_stream_add_buffers (IOStream   *self,
                        GPtrArray  *buffers,
                        GError    **error)
 {
+  G_GNUC_UNUSED g_autoptr (IOStream) keep = NULL;
+  g_autoptr (GPtrArray) added = NULL;
   IOStreamPrivate *priv;
 
   g_return_val_if_fail (IO_IS_STREAM (self), FALSE);
@@ -464,16 +308,23 @@ io_stream_add_buffers (IOStream   *self,
 
   priv = _io_stream_get_private (self);
   if (!_io_stream_ensure (self, error) ||
-      !check_closed (self, "add buffers to", error) ||
+      !check_room (self, buffers->len, error) ||
       !check_new_buffers (self, buffers, error))
     return FALSE;
+  if (buffers->len == 0)
+    return TRUE;
 
+  added = g_ptr_array_copy (buffers, copy_buffer, NULL);
+  g_ptr_array_set_free_func (added, g_object_unref);
+  keep = g_object_ref (self);
+
+  /* Who listens hears of it without the lock, and when all is done. */
+  g_ptr_array_foreach (added, (GFunc) (void *) g_object_freeze_notify, NULL);
   g_mutex_lock (&priv->lock);
-  for (guint i = 0; i < buffers->len; i++)
-    g_ptr_array_add (priv->buffers, g_object_ref (g_ptr_array_index (buffers, i)));
-  renew_book_locked (priv);
+  append_locked (self, added);
   g_mutex_unlock (&priv->lock);
-  publish_numbers (self);
+  g_ptr_array_foreach (added, (GFunc) (void *) g_object_thaw_notify, NULL);
+  publish_count (self);
 
   return TRUE;
 }
@@ -512,7 +363,8 @@ io_stream_add_buffer (IOStream        *self,
  * @error: return location for an error
  *
  * Takes a buffer out of the stream. The numbers of the buffers behind it
- * become smaller by one.
+ * become smaller by one, and all buffers that are left are free: what the
+ * owner had acquired, it has no longer.
  *
  * In the thread of the stream. Fails with %IO_STREAM_ERROR_STILL_OPEN while a
  * client has the stream open, and with %IO_STREAM_ERROR_NOT_FOUND if there is
@@ -533,7 +385,7 @@ io_stream_remove_buffer_with_id (IOStream  *self,
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   priv = _io_stream_get_private (self);
-  if (!_io_stream_ensure (self, error) || !check_closed (self, "remove a buffer from", error))
+  if (!_io_stream_ensure (self, error) || !_io_stream_check_closed (self, "remove a buffer from", error))
     return FALSE;
 
   if (buffer_id >= priv->buffers->len)
@@ -610,7 +462,7 @@ io_stream_remove_all_buffers (IOStream  *self,
   g_return_val_if_fail (IO_IS_STREAM (self), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  if (!_io_stream_ensure (self, error) || !check_closed (self, "remove the buffers of", error))
+  if (!_io_stream_ensure (self, error) || !_io_stream_check_closed (self, "remove the buffers of", error))
     return FALSE;
 
   _io_stream_drop_buffers (self);
@@ -671,7 +523,7 @@ io_stream_get_buffers (IOStream *self)
  *
  * Gets the buffer with a number. Apple's getBufferWithID().
  *
- * Any thread, as long as no buffer is added or removed meanwhile.
+ * Any thread, as long as no buffer is removed meanwhile.
  *
  * Returns: (transfer none) (nullable): the buffer, or %NULL if there is none
  * Since: 1.0
@@ -680,13 +532,19 @@ IOStreamBuffer *
 io_stream_get_buffer_with_id (IOStream *self,
                               guint32   buffer_id)
 {
+  IOStreamBuffer *buffer = NULL;
   IOStreamPrivate *priv;
 
   g_return_val_if_fail (IO_IS_STREAM (self), NULL);
 
   priv = _io_stream_get_private (self);
-  if (!_io_stream_ensure (self, NULL) || buffer_id >= priv->buffers->len)
+  if (!_io_stream_ensure (self, NULL))
     return NULL;
 
-  return g_ptr_array_index (priv->buffers, buffer_id);
+  g_mutex_lock (&priv->lock);
+  if (buffer_id < priv->buffers->len)
+    buffer = g_ptr_array_index (priv->buffers, buffer_id);
+  g_mutex_unlock (&priv->lock);
+
+  return buffer;
 }

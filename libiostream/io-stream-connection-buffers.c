@@ -57,7 +57,7 @@ is_in_use (gpointer home)
   return TRUE;
 }
 
-static const IOStreamBufferHomeFuncs home_funcs = { get_reference_count, is_in_use };
+static const IOStreamBufferHomeFuncs home_funcs = { get_reference_count, is_in_use, NULL };
 
 static IOMemoryDescriptor *
 describe_part (IOStreamConnectionPrivate *priv,

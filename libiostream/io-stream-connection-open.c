@@ -10,9 +10,8 @@
 
 #include <unistd.h>
 
-/* An open is a row of calls: OPEN brings the regions and the bell,
- * GET_BUFFERS describes the buffers, GET_MEMORY brings each piece of memory
- * they lie in, READY says that all is mapped. The owner may be hostile, so
+/* An open is a row of calls: OPEN brings the regions and the bell, what the
+ * owner says of its buffers follows, READY says that all is mapped. The owner may be hostile, so
  * every answer is held against what is possible. */
 
 static gboolean
@@ -124,183 +123,7 @@ handle_open (IOStreamConnection  *self,
     return FALSE;
 
   priv->opened_mode = (IOStreamMode) mode;
-  priv->buffer_count = buffer_count;
-
-  return TRUE;
-}
-
-static gboolean
-handle_buffers (IOStreamConnection  *self,
-                GVariant            *answer,
-                GError             **error)
-{
-  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
-  g_autoptr (GVariantIter) rows = NULL;
-  IOStreamClientBuffer buffer = { 0, };
-  guint64 data_size, control_size;
-  guint32 count, generation;
-
-  g_variant_get (answer, "(uua(uttutt))", &count, &generation, &rows);
-  if (count != priv->buffer_count || g_variant_iter_n_children (rows) == 0 ||
-      g_variant_iter_n_children (rows) > count - priv->buffers->len)
-    return fail_open (self, error, "the owner describes %" G_GSIZE_FORMAT " buffers after %u of %u",
-                      g_variant_iter_n_children (rows), priv->buffers->len, priv->buffer_count);
-
-  while (g_variant_iter_next (rows, "(uttutt)",
-                              &buffer.data_number, &buffer.data_offset, &data_size,
-                              &buffer.control_number, &buffer.control_offset, &control_size))
-    {
-      if (data_size > G_MAXUINT32 || control_size > G_MAXUINT32)
-        return fail_open (self, error, "buffer %u has %" G_GUINT64_FORMAT " and %" G_GUINT64_FORMAT " bytes",
-                          priv->buffers->len, data_size, control_size);
-      buffer.parts.data_size = buffer.data_number != 0 ? data_size : 0;
-      buffer.parts.control_size = buffer.control_number != 0 ? control_size : 0;
-      g_array_append_val (priv->buffers, buffer);
-    }
-
-  return TRUE;
-}
-
-/* No honest stream is larger than the memory of the machine. */
-static guint64
-most_memory (void)
-{
-  long pages = sysconf (_SC_PHYS_PAGES), page_size = sysconf (_SC_PAGESIZE);
-
-  return pages > 0 && page_size > 0 ? (guint64) pages * (guint64) page_size : G_MAXSSIZE;
-}
-
-static gboolean
-handle_memory (IOStreamConnection  *self,
-               GVariant            *answer,
-               GUnixFDList         *fds,
-               GError             **error)
-{
-  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
-  g_autoptr (IOMemoryBacking) backing = NULL;
-  guint64 offset, length, size;
-  guint32 number, flags;
-  g_autofree int *list = NULL;
-  gboolean writable;
-
-  g_variant_get (answer, "(uutttb)", &number, &flags, &offset, &length, &size, &writable);
-  if (number == 0 || g_hash_table_contains (priv->memories, GUINT_TO_POINTER (number)))
-    return fail_open (self, error, "the owner sent memory %u, which was not asked for", number);
-  if (size == 0 || size > most_memory ())
-    return fail_open (self, error, "the owner offers %" G_GUINT64_FORMAT " bytes of memory", size);
-  if (fds == NULL || g_unix_fd_list_get_length (fds) != 1)
-    return fail_open (self, error, "the owner sent no descriptor for memory %u", number);
-
-  list = g_unix_fd_list_steal_fds (fds, NULL);
-  backing = _io_memory_backing_new_take_fd (list[0], size, G_MAXSSIZE, !writable, TRUE, error);
-  if (backing == NULL || _io_memory_backing_map (backing, writable, error) == NULL)
-    return FALSE;
-
-  g_hash_table_insert (priv->memories, GUINT_TO_POINTER (number), g_steal_pointer (&backing));
-
-  return TRUE;
-}
-
-static gboolean
-is_missing (IOStreamConnectionPrivate *priv,
-            guint32                    number)
-{
-  return number != 0 && !g_hash_table_contains (priv->memories, GUINT_TO_POINTER (number));
-}
-
-/* The memory to ask for next, as Apple's memory type; 0 if all is there. */
-static guint32
-next_memory (IOStreamConnectionPrivate *priv)
-{
-  for (guint32 id = 0; id < priv->buffers->len; id++)
-    {
-      IOStreamClientBuffer *buffer = &g_array_index (priv->buffers, IOStreamClientBuffer, id);
-
-      if (is_missing (priv, buffer->data_number))
-        return (guint32) IO_STREAM_MEMORY_BUFFER_DATA | id;
-      if (is_missing (priv, buffer->control_number))
-        return (guint32) IO_STREAM_MEMORY_BUFFER_CONTROL | id;
-    }
-
-  return 0;
-}
-
-static gboolean
-place_part (IOStreamConnection  *self,
-            guint32              number,
-            guint64              offset,
-            gsize                length,
-            guint8             **address,
-            GError             **error)
-{
-  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
-  IOMemoryBacking *backing = g_hash_table_lookup (priv->memories, GUINT_TO_POINTER (number));
-  gsize size;
-
-  if (number == 0)
-    return TRUE;
-
-  size = _io_memory_backing_get_size (backing);
-  if (length > size || offset > size - length)
-    return fail_open (self, error, "a buffer of %" G_GSIZE_FORMAT " bytes at %" G_GUINT64_FORMAT
-                      " is not within its memory of %" G_GSIZE_FORMAT, length, offset, size);
-
-  *address = _io_memory_backing_map (backing, _io_memory_backing_is_writable (backing), error);
-  if (*address == NULL)
-    return FALSE;
-  *address += offset;
-
-  return TRUE;
-}
-
-static gboolean
-place_buffers (IOStreamConnection  *self,
-               GError             **error)
-{
-  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
-
-  for (guint32 id = 0; id < priv->buffers->len; id++)
-    {
-      IOStreamClientBuffer *buffer = &g_array_index (priv->buffers, IOStreamClientBuffer, id);
-
-      if (!place_part (self, buffer->data_number, buffer->data_offset,
-                       buffer->parts.data_size, &buffer->parts.data, error) ||
-          !place_part (self, buffer->control_number, buffer->control_offset,
-                       buffer->parts.control_size, &buffer->parts.control, error))
-        return FALSE;
-    }
-
-  return TRUE;
-}
-
-static gboolean
-ask_next (IOStreamConnection  *self,
-          IOConnectionCall    *next,
-          GError             **error)
-{
-  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
-  guint32 memory;
-
-  if (priv->buffers->len < priv->buffer_count)
-    {
-      next->opcode = IO_OPCODE_GET_BUFFERS;
-      next->args = g_variant_new ("(u)", priv->buffers->len);
-      return TRUE;
-    }
-
-  memory = next_memory (priv);
-  if (memory != 0)
-    {
-      next->opcode = IO_OPCODE_GET_MEMORY;
-      next->args = g_variant_new ("(u)", memory);
-      return TRUE;
-    }
-
-  if (!place_buffers (self, error))
-    return FALSE;
-
-  next->opcode = IO_OPCODE_READY;
-  next->args = g_variant_new ("()");
+  _io_stream_connection_begin_description (self, 0, buffer_count);
 
   return TRUE;
 }
@@ -335,6 +158,7 @@ open_step (IOConnection      *connection,
            GError           **error)
 {
   IOStreamConnection *self = IO_STREAM_CONNECTION (connection);
+  gboolean done;
 
   if (opcode == IO_OPCODE_READY)
     {
@@ -342,14 +166,20 @@ open_step (IOConnection      *connection,
       return TRUE;
     }
 
-  if (opcode == IO_OPCODE_OPEN && !handle_open (self, answer, fds, error))
-    return FALSE;
-  if (opcode == IO_OPCODE_GET_BUFFERS && !handle_buffers (self, answer, error))
-    return FALSE;
-  if (opcode == IO_OPCODE_GET_MEMORY && !handle_memory (self, answer, fds, error))
+  if (opcode == IO_OPCODE_OPEN)
+    done = handle_open (self, answer, fds, error);
+  else
+    done = _io_stream_connection_take_answer (self, opcode, answer, fds, error);
+  if (!done || !_io_stream_connection_ask_next (self, next, error))
     return FALSE;
 
-  return ask_next (self, next, error);
+  if (next->opcode == 0)
+    {
+      next->opcode = IO_OPCODE_READY;
+      next->args = g_variant_new ("()");
+    }
+
+  return TRUE;
 }
 
 static void
@@ -383,8 +213,11 @@ _io_stream_connection_detach (IOStreamConnection *self)
   g_hash_table_remove_all (priv->memories);
   priv->held = 0;
   priv->has_sequence = FALSE;
+  priv->generation = 0;
+  priv->blocked = FALSE;
   g_mutex_unlock (&priv->lock);
 
+  _io_stream_connection_drop_description (self);
   for (guint id = 0; id < buffers->len; id++)
     forget_object (&g_array_index (buffers, IOStreamClientBuffer, id));
   g_clear_object (&priv->output_queue);
@@ -423,8 +256,10 @@ closed (IOConnection *connection)
     _io_stream_connection_detach (self);
 
   priv->state_seen = IO_STREAM_STATE_CLOSED;
+  priv->news &= ~(guint) IO_NEWS_BUFFERS;
   if (was_usable)
-    _io_stream_connection_notify_state (self);
+    priv->news |= IO_NEWS_STATE;
+  _io_stream_connection_tell (self);
   if (was_usable && !lost)
     g_object_notify (G_OBJECT (self), "buffer-count");
 }

@@ -23,6 +23,23 @@ typedef struct {
   IOStreamBuffer  *object;     /* made when first asked for */
 } IOStreamClientBuffer;
 
+/* What happened and was not told to those who listen. */
+typedef enum {
+  IO_NEWS_STATE   = 1 << 0,
+  IO_NEWS_MODE    = 1 << 1,
+  IO_NEWS_BUFFERS = 1 << 2
+} IOStreamNews;
+
+/* Buffers that the owner is describing. */
+typedef struct {
+  GArray   *buffers;      /* of IOStreamClientBuffer; without a thread's view of it */
+  guint     first;        /* number of the first of them */
+  guint     count;        /* of all, as the owner said last */
+  guint     n_mapped;     /* of them, whose memory is there */
+  guint32   generation;   /* likewise */
+  IOOpcode  asked;        /* by the last call of a refresh */
+} IOStreamDescription;
+
 /* The callback for output. It stands as long as it runs. */
 typedef struct {
   IOStreamOutputCallback callback;
@@ -47,7 +64,9 @@ typedef struct {
   IONotificationPort   *port;
   GArray               *buffers;       /* of IOStreamClientBuffer */
   GHashTable           *memories;      /* number -> IOMemoryBacking */
-  guint                 buffer_count;  /* as the owner said at open */
+  _Atomic guint32       generation;    /* of what is known of the buffers */
+  _Atomic gboolean      refreshing;    /* the owner is asked for new ones */
+  _Atomic gboolean      blocked;       /* the next entry is of one that is not known yet */
   IOStreamMode          opened_mode;   /* likewise */
   guint                 held;
   guint64               received;
@@ -62,7 +81,11 @@ typedef struct {
   /* in the thread of the connection */
   IOStreamMode          mode;
   IOStreamState         state_seen;
-  GSource              *state_source;  /* due to tell of it */
+  IOStreamNews          news;
+  GSource              *news_source;   /* due to tell them */
+  IOStreamDescription   description;   /* while opening, and while refreshing */
+  guint                 refreshes;     /* counts them, and the opens */
+  gboolean              announcing;    /* output, from the context */
   GThread              *thread;        /* that opened the stream; only compared */
   GTask                *sync_task;     /* the synchronous call that is made without waiting */
   guint64               announced;     /* entries before this one were announced */
@@ -80,13 +103,46 @@ IOStreamConnectionPrivate *_io_stream_connection_get_private (IOStreamConnection
 void          _io_stream_connection_keep_mode   (IOStreamConnection *self,
                                                  IOStreamMode        mode);
 
+/* What the owner says of its buffers (io-stream-connection-describe.c) */
+void          _io_stream_connection_begin_description (IOStreamConnection *self,
+                                                       guint               first,
+                                                       guint               count);
+void          _io_stream_connection_drop_description  (IOStreamConnection *self);
+gboolean      _io_stream_connection_take_answer (IOStreamConnection  *self,
+                                                 IOOpcode             opcode,
+                                                 GVariant            *answer,
+                                                 GUnixFDList         *fds,
+                                                 GError             **error);
+/* Leaves @next->opcode 0 when all is described, mapped, and known here. */
+gboolean      _io_stream_connection_ask_next    (IOStreamConnection  *self,
+                                                 IOConnectionCall    *next,
+                                                 GError             **error);
+
+/* What stands in the owner's page (io-stream-connection-refresh.c) */
+IOStreamState _io_stream_connection_read_state  (IOStreamConnection *self);
+IOStreamMode  _io_stream_connection_read_mode   (IOStreamConnection *self);
+/* Is there an entry to take? */
+gboolean      _io_stream_connection_has_output  (IOStreamConnection *self);
+/* Is an entry of this buffer one that the owner has to tell of first? */
+gboolean      _io_stream_connection_expects     (IOStreamConnection *self,
+                                                 guint32             buffer_id);
+/* Something that stands there was not seen yet. */
+gboolean      _io_stream_connection_has_news    (IOStreamConnection *self);
+/* Notes what is new; TRUE if something is. Asks for new buffers. */
+gboolean      _io_stream_connection_see_page    (IOStreamConnection *self);
+/* Asks for new buffers, or looks whether the answer came. Does not wait. */
+void          _io_stream_connection_refresh     (IOStreamConnection *self);
+/* Tells what was noted: now, or from the context. */
+void          _io_stream_connection_tell        (IOStreamConnection *self);
+void          _io_stream_connection_tell_later  (IOStreamConnection *self,
+                                                 IOStreamNews        news);
+
 /* Opening (io-stream-connection-open.c) */
 extern const IOConnectionHooks _io_stream_connection_hooks;
 void          _io_stream_connection_detach      (IOStreamConnection *self);
 
 /* Moving buffers (io-stream-connection-transfer.c) */
 extern const IONotificationPortFuncs _io_stream_connection_port_funcs;
-IOStreamState _io_stream_connection_read_state  (IOStreamConnection *self);
 
 /* Synchronous input (io-stream-connection-sync.c) */
 /* Numbers of calls start shortly before 2^32, so that what happens when they
@@ -103,6 +159,7 @@ void          _io_stream_connection_reach_state (IOStreamConnection *self,
 
 /* The object (io-stream-connection.c) */
 void          _io_stream_connection_notify_state    (IOStreamConnection *self);
+void          _io_stream_connection_announce_buffers (IOStreamConnection *self);
 void          _io_stream_connection_announce_output (IOStreamConnection *self);
 
 G_END_DECLS

@@ -7,21 +7,6 @@
 #include "io-fork-private.h"
 #include "io-stream-link-private.h"
 
-/* What the owner says of the stream; it may say anything. */
-IOStreamState
-_io_stream_connection_read_state (IOStreamConnection *self)
-{
-  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
-  guint32 state;
-
-  if (!priv->usable || priv->fork_count != _io_fork_count ())
-    return IO_STREAM_STATE_CLOSED;
-
-  state = atomic_load_explicit (&priv->peer.page->state, memory_order_acquire);
-
-  return state <= IO_STREAM_STATE_SUSPENDED ? (IOStreamState) state : IO_STREAM_STATE_CLOSED;
-}
-
 static gboolean
 port_is_ready (gpointer owner)
 {
@@ -29,8 +14,8 @@ port_is_ready (gpointer owner)
   guint64 next = MAX (priv->output.index, priv->announced);
 
   return priv->attached &&
-         (_io_ring_is_published (&priv->output, next) ||
-          _io_stream_connection_read_state (owner) != priv->state_seen);
+         ((!(priv->blocked && priv->notify_in_context) && _io_ring_is_published (&priv->output, next)) ||
+          _io_stream_connection_has_news (owner));
 }
 
 /* Entries that were announced and left in the queue are not announced
@@ -50,19 +35,23 @@ port_dispatch (gpointer owner)
 {
   g_autoptr (IOStreamConnection) self = g_object_ref (owner);
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
-  IOStreamState state = _io_stream_connection_read_state (self);
   gboolean moved;
 
-  if (state != priv->state_seen)
-    {
-      priv->state_seen = state;
-      _io_stream_connection_notify_state (self);
-    }
+  _io_stream_connection_see_page (self);
+  if (priv->news != 0)
+    _io_stream_connection_tell (self);
 
   if (!priv->attached || !_io_ring_is_published (&priv->output, MAX (priv->output.index, priv->announced)))
     return FALSE;
+  if (!_io_stream_connection_has_output (self))
+    {
+      priv->blocked = TRUE;
+      return FALSE;
+    }
 
+  priv->announcing = TRUE;
   _io_stream_connection_announce_output (self);
+  priv->announcing = FALSE;
   if (!priv->attached)
     return FALSE;
 
@@ -149,6 +138,33 @@ fail_connection (IOStreamConnection             *self,
                                     entry->control_offset, entry->control_length, fault));
 }
 
+/* The owner may have added buffers since somebody looked: asks for them, and
+ * leaves the entry where it is as long as the answer is not there. What comes
+ * when nobody is there to be asked is lost. FALSE to look again. */
+static gboolean
+put_off_locked (IOStreamConnection             *self,
+                IOStreamConnectionPrivate      *priv,
+                const IOStreamBufferQueueEntry *entry,
+                gboolean                       *found)
+{
+  if (!priv->usable || !io_connection_is_connected (IO_CONNECTION (self)))
+    return FALSE;
+  if (!_io_stream_connection_expects (self, entry->buffer_id))
+    return TRUE;
+
+  _io_ring_untake (&priv->output);
+  priv->blocked = TRUE;
+  if (priv->thread != g_thread_self ())
+    _io_notification_port_wake (priv->port);
+  g_mutex_unlock (&priv->lock);
+  if (priv->thread == g_thread_self ())
+    _io_stream_connection_refresh (self);
+  g_mutex_lock (&priv->lock);
+  *found = FALSE;
+
+  return priv->blocked;
+}
+
 /**
  * io_stream_connection_dequeue_output_entry:
  * @self: a connection
@@ -163,11 +179,16 @@ fail_connection (IOStreamConnection             *self,
  * the ranges lie within the buffer. Entries that were sent before the stream
  * was stopped, or before its owner died, can still be taken.
  *
+ * The first entry of a buffer that the owner has just added is held back, with
+ * those behind it, until the owner has described the buffer; each call looks
+ * whether it has. (In another thread than that of the connection it does not
+ * look: there the context must run.)
+ *
  * One thread at a time. Never waits. An owner that sends what is impossible
  * costs the connection; see io_connection_get_error(). Apple's
  * DequeueOutputEntry().
  *
- * Returns: %TRUE if there was one, %FALSE if the queue is empty
+ * Returns: %TRUE if there was one, %FALSE if there is none to take
  * Since: 1.0
  */
 gboolean
@@ -176,7 +197,7 @@ io_stream_connection_dequeue_output_entry (IOStreamConnection       *self,
 {
   IOStreamConnectionPrivate *priv;
   const char *fault = NULL;
-  gboolean found;
+  gboolean found, unknown;
 
   g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
   g_return_val_if_fail (entry != NULL, FALSE);
@@ -186,7 +207,12 @@ io_stream_connection_dequeue_output_entry (IOStreamConnection       *self,
     return FALSE;
 
   g_mutex_lock (&priv->lock);
-  found = priv->attached && _io_ring_take (&priv->output, entry);
+  do
+    {
+      found = priv->attached && _io_ring_take (&priv->output, entry);
+      unknown = found && entry->buffer_id >= priv->buffers->len;
+    }
+  while (G_UNLIKELY (unknown) && !put_off_locked (self, priv, entry, &found));
   if (found)
     fault = find_fault (priv, entry);
   if (found && fault == NULL)

@@ -4,71 +4,25 @@
 
 #include "io-stream-connection-private.h"
 
+#include "io-connection-internal-private.h"
 #include "io-fork-private.h"
 
 /* For clients that block, and for loops that know nothing of GLib. */
 
-static gboolean
-has_output (IOStreamConnectionPrivate *priv)
-{
-  return priv->attached && priv->fork_count == _io_fork_count () &&
-         _io_ring_is_published (&priv->output, priv->output.index);
-}
-
-static gboolean
-notify_state_cb (gpointer user_data)
-{
-  g_autoptr (IOStreamConnection) self = g_weak_ref_get (user_data);
-
-  if (self == NULL)
-    return G_SOURCE_REMOVE;
-
-  g_clear_pointer (&_io_stream_connection_get_private (self)->state_source, g_source_unref);
-  _io_stream_connection_notify_state (self);
-
-  return G_SOURCE_REMOVE;
-}
-
-static void
-weak_ref_free (gpointer data)
-{
-  g_weak_ref_clear (data);
-  g_free (data);
-}
-
-/* Who blocks may never run the context: what waits there is one source, and
- * keeps nothing alive. */
-static void
-notify_state_later (IOStreamConnection *self)
-{
-  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
-  GWeakRef *weak_ref;
-
-  if (priv->state_source != NULL)
-    return;
-
-  weak_ref = g_new0 (GWeakRef, 1);
-  g_weak_ref_init (weak_ref, self);
-  priv->state_source = g_idle_source_new ();
-  g_source_set_callback (priv->state_source, notify_state_cb, weak_ref, weak_ref_free);
-  g_source_attach (priv->state_source, _io_connection_get_context (IO_CONNECTION (self)));
-}
+/* How often somebody who cannot sleep looks whether an answer came. */
+#define REFRESH_USEC 1000
 
 /* A loop that waits here hears of changes by what it is told next; who listens
  * hears of them from the context. */
 static gboolean
-see_state (IOStreamConnection *self)
+see_page (IOStreamConnection *self)
 {
-  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
-  IOStreamState state = _io_stream_connection_read_state (self);
+  gboolean seen = _io_stream_connection_see_page (self);
 
-  if (state == priv->state_seen)
-    return FALSE;
+  if (seen)
+    _io_stream_connection_tell_later (self, 0);
 
-  priv->state_seen = state;
-  notify_state_later (self);
-
-  return TRUE;
+  return seen;
 }
 
 /* The owner says that the stream came to @state. It may have left it again by
@@ -83,7 +37,7 @@ _io_stream_connection_reach_state (IOStreamConnection *self,
     return;
 
   priv->state_seen = state;
-  notify_state_later (self);
+  _io_stream_connection_tell_later (self, IO_NEWS_STATE);
 }
 
 /**
@@ -142,8 +96,14 @@ io_stream_connection_prepare_wait (IOStreamConnection *self)
 
   priv = _io_stream_connection_get_private (self);
   io_stream_connection_set_notify_in_context (self, FALSE);
-  if (!priv->usable || priv->fork_count != _io_fork_count () || has_output (priv) || see_state (self))
+  if (!priv->usable || priv->fork_count != _io_fork_count () ||
+      _io_stream_connection_has_output (self) || see_page (self))
     return FALSE;
+  if (priv->refreshing)
+    {
+      _io_connection_sleep (IO_CONNECTION (self), g_get_monotonic_time () + REFRESH_USEC, NULL);
+      return FALSE;
+    }
 
   return io_notification_port_prepare_wait (priv->port);
 }
@@ -174,7 +134,7 @@ io_stream_connection_finish_wait (IOStreamConnection *self)
   if (!priv->usable)
     return;
 
-  see_state (self);
+  see_page (self);
   if (io_notification_port_is_hung_up (priv->port) ||
       _io_stream_connection_read_state (self) == IO_STREAM_STATE_CLOSED)
     _io_connection_poll (IO_CONNECTION (self));
@@ -210,6 +170,31 @@ check_waitable (IOStreamConnection  *self,
     return TRUE;
 
   return FALSE;
+}
+
+/* The answer comes on the control socket. Meanwhile entries of buffers that are
+ * known may come. */
+static gboolean
+wait_for_buffers (IOStreamConnection  *self,
+                  gint64               deadline,
+                  GCancellable        *cancellable,
+                  GError             **error)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+    return FALSE;
+  if (deadline >= 0 && now >= deadline)
+    {
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_TIMEOUT,
+                   "Waiting for stream “%s”: its owner has not described its new buffers in the time given",
+                   io_connection_get_name (IO_CONNECTION (self)));
+      return FALSE;
+    }
+
+  _io_connection_sleep (IO_CONNECTION (self), now + REFRESH_USEC, cancellable);
+
+  return TRUE;
 }
 
 /**
@@ -252,21 +237,28 @@ io_stream_connection_wait (IOStreamConnection  *self,
     timeout = -1;
   deadline = timeout > 0 ? now + timeout : timeout;
 
-  while (!has_output (priv))
+  while (!_io_stream_connection_has_output (self))
     {
       gint64 left = deadline > 0 ? MAX (deadline - g_get_monotonic_time (), 0) : deadline;
       g_autoptr (GError) local_error = NULL;
 
       if (!check_waitable (self, error))
         return FALSE;
-      if (!see_state (self) &&
-          !io_notification_port_wait (priv->port, left, cancellable, &local_error) &&
+      if (see_page (self) || _io_stream_connection_has_output (self))
+        continue;
+      if (priv->refreshing)
+        {
+          if (!wait_for_buffers (self, deadline, cancellable, error))
+            return FALSE;
+          continue;
+        }
+      if (!io_notification_port_wait (priv->port, left, cancellable, &local_error) &&
           !g_error_matches (local_error, IO_STREAM_ERROR, IO_STREAM_ERROR_OFFLINE))
         {
           g_propagate_error (error, g_steal_pointer (&local_error));
           return FALSE;
         }
-      if (!has_output (priv) && io_notification_port_is_hung_up (priv->port) && !has_output (priv))
+      if (!_io_stream_connection_has_output (self) && io_notification_port_is_hung_up (priv->port) && !_io_stream_connection_has_output (self))
         {
           _io_connection_poll (IO_CONNECTION (self));
           if (_io_stream_connection_read_state (self) != IO_STREAM_STATE_CLOSED)

@@ -104,6 +104,7 @@ static GParamSpec *properties[N_PROPS];
 
 enum {
   SIGNAL_OUTPUT_AVAILABLE,
+  SIGNAL_BUFFERS_CHANGED,
   N_SIGNALS
 };
 
@@ -121,6 +122,13 @@ void
 _io_stream_connection_notify_state (IOStreamConnection *self)
 {
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_STATE]);
+}
+
+void
+_io_stream_connection_announce_buffers (IOStreamConnection *self)
+{
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_BUFFER_COUNT]);
+  g_signal_emit (self, signals[SIGNAL_BUFFERS_CHANGED], 0);
 }
 
 static void
@@ -166,9 +174,9 @@ io_stream_connection_dispose (GObject *object)
 
   _io_stream_connection_detach (self);
   io_stream_connection_set_output_callback (self, NULL, NULL, NULL);
-  if (priv->state_source != NULL)
-    g_source_destroy (priv->state_source);
-  g_clear_pointer (&priv->state_source, g_source_unref);
+  if (priv->news_source != NULL)
+    g_source_destroy (priv->news_source);
+  g_clear_pointer (&priv->news_source, g_source_unref);
 }
 
 static void
@@ -347,6 +355,25 @@ io_stream_connection_class_init (IOStreamConnectionClass *klass)
   signals[SIGNAL_OUTPUT_AVAILABLE] =
     g_signal_new ("output-available", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST,
                   G_STRUCT_OFFSET (IOStreamConnectionClass, output_available),
+                  NULL, NULL, NULL, G_TYPE_NONE, 0);
+
+  /**
+   * IOStreamConnection::buffers-changed:
+   * @self: the connection
+   *
+   * Emitted in the context of the connection when the owner has added buffers
+   * while the stream is open. They are mapped and can be looked at;
+   * io_stream_connection_get_buffer_count() has grown. The buffers that were
+   * there before stay as they are. It comes before
+   * #IOStreamConnection::output-available for their entries; to a program that
+   * waits by itself it comes when the context runs, and the count may have
+   * grown before.
+   *
+   * Since: 1.0
+   */
+  signals[SIGNAL_BUFFERS_CHANGED] =
+    g_signal_new ("buffers-changed", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST,
+                  G_STRUCT_OFFSET (IOStreamConnectionClass, buffers_changed),
                   NULL, NULL, NULL, G_TYPE_NONE, 0);
 }
 
@@ -570,8 +597,10 @@ io_stream_connection_open_name_finish (GAsyncResult  *result,
  * io_stream_connection_get_mode:
  * @self: a connection
  *
- * Gets which way payload travels, as the owner said when the stream was
- * opened or its mode was set. Apple's GetMode().
+ * Gets which way payload travels. While the stream is open this is what the
+ * owner says now, and it is there before the first entry of a new mode can be
+ * taken; #IOStreamConnection:mode is notified later, from the context. Apple's
+ * GetMode().
  *
  * In the thread of the connection.
  *
@@ -583,7 +612,7 @@ io_stream_connection_get_mode (IOStreamConnection *self)
 {
   g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), IO_STREAM_MODE_OUTPUT);
 
-  return _io_stream_connection_get_private (self)->mode;
+  return _io_stream_connection_read_mode (self);
 }
 
 /**
@@ -781,6 +810,7 @@ io_stream_connection_set_notify_in_context (IOStreamConnection *self,
     _io_notification_port_attach (priv->port, _io_connection_get_context (IO_CONNECTION (self)));
   else if (priv->port != NULL)
     _io_notification_port_detach (priv->port);
+  _io_stream_connection_tell_later (self, 0);
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_NOTIFY_IN_CONTEXT]);
 }
 

@@ -22,6 +22,7 @@ G_DECLARE_DERIVABLE_TYPE (IOStreamConnection, io_stream_connection, IO, STREAM_C
  * IOStreamConnectionClass:
  * @parent_class: the parent class
  * @output_available: class handler of #IOStreamConnection::output-available
+ * @buffers_changed: class handler of #IOStreamConnection::buffers-changed
  *
  * The virtual methods of #IOStreamConnection.
  *
@@ -31,9 +32,10 @@ struct _IOStreamConnectionClass {
   IOConnectionClass parent_class;
 
   void (*output_available) (IOStreamConnection *self);
+  void (*buffers_changed)  (IOStreamConnection *self);
 
   /*< private >*/
-  gpointer _reserved[8];
+  gpointer _reserved[7];
 };
 
 /**

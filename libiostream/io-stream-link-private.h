@@ -11,6 +11,20 @@
 
 G_BEGIN_DECLS
 
+/* The two regions of an open, which can be made before it. */
+typedef struct {
+  IORegion own;       /* the owner's region: the output ring */
+  IORegion peer;      /* the client's region: the input ring */
+  guint    length;    /* as asked for; 0: as many as there are buffers */
+} IOStreamQueues;
+
+/* @length 0: for @n_buffers, so that the queue never is what limits. */
+IOStreamQueues *_io_stream_queues_new  (guint            n_buffers,
+                                        guint            length,
+                                        GError         **error);
+void            _io_stream_queues_free (IOStreamQueues  *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (IOStreamQueues, _io_stream_queues_free)
+
 /* The owner's end of one open: the two regions and rings, the bell, and what
  * the client holds. Belongs to the stream, whose lock covers it. */
 typedef struct {
@@ -23,7 +37,10 @@ typedef struct {
   IONotificationPort *port;
   int                 peer_bell;   /* the client's end, until it is handed over */
   IOLoanHolder        holder;
+  guint               length;      /* of the queues; 0: as many as there are buffers */
+  guint               max_buffers; /* that the client may hold, as its limits say */
   guint               limit;       /* most buffers the client may hold */
+  guint32             generation;  /* of the set of buffers, as it stands in the page */
 
   /* looked at by the port without the lock */
   _Atomic guint64     next_input;  /* index of the next entry from the client */
@@ -40,12 +57,16 @@ typedef struct {
                                       in the thread of the stream */
 } IOStreamLink;
 
+/* Takes over @queues, also when it fails. */
 IOStreamLink *_io_stream_link_new   (IOStream                      *stream,
                                      IOUserClient                  *client,
                                      guint                          n_buffers,
-                                     guint                          queue_length,
+                                     IOStreamQueues                *queues,
                                      const IONotificationPortFuncs *funcs,
                                      GError                       **error);
+/* After the number of buffers or of those that the client may hold changed. */
+void          _io_stream_link_set_limit (IOStreamLink              *self,
+                                         guint                      n_buffers);
 void          _io_stream_link_free  (IOStreamLink                  *self);
 
 /* What the peer wrote, copied out once: does it lie within the parts of its

@@ -26,37 +26,76 @@ make_port (IOStreamLink                   *self,
   return TRUE;
 }
 
-/* @queue_length 0: as many as there are buffers, so that the queue never is
- * what limits. */
-IOStreamLink *
-_io_stream_link_new (IOStream                       *stream,
-                     IOUserClient                   *client,
-                     guint                           n_buffers,
-                     guint                           queue_length,
-                     const IONotificationPortFuncs  *funcs,
-                     GError                        **error)
+IOStreamQueues *
+_io_stream_queues_new (guint    n_buffers,
+                       guint    length,
+                       GError **error)
 {
-  IOStreamLink *self = g_new0 (IOStreamLink, 1);
-  guint length = queue_length > 0 ? queue_length : MAX (n_buffers, 1);
-  guint32 entry_count = _io_region_entry_count (length);
+  IOStreamQueues *self = g_new0 (IOStreamQueues, 1);
+  guint32 entry_count = _io_region_entry_count (length > 0 ? length : MAX (n_buffers, 1));
 
-  self->stream = stream;
-  self->client = client;
-  self->peer_bell = -1;
-  self->limit = MIN (length, entry_count);
-  _io_loan_holder_init (&self->holder, n_buffers);
+  self->length = length;
+  if (_io_region_create (&self->own, IO_ABI_SIDE_OWNER, entry_count, IO_REGION_START_INDEX, error) &&
+      _io_region_create (&self->peer, IO_ABI_SIDE_CLIENT, entry_count, IO_REGION_START_INDEX, error))
+    return self;
 
-  if (!_io_region_create (&self->own, IO_ABI_SIDE_OWNER, entry_count, IO_REGION_START_INDEX, error) ||
-      !_io_region_create (&self->peer, IO_ABI_SIDE_CLIENT, entry_count, IO_REGION_START_INDEX, error) ||
-      !make_port (self, funcs, error))
-    {
-      _io_stream_link_free (self);
-      return NULL;
-    }
+  _io_stream_queues_free (self);
+
+  return NULL;
+}
+
+void
+_io_stream_queues_free (IOStreamQueues *self)
+{
+  _io_region_clear (&self->own);
+  _io_region_clear (&self->peer);
+  g_free (self);
+}
+
+void
+_io_stream_link_set_limit (IOStreamLink *self,
+                           guint         n_buffers)
+{
+  guint length = self->length > 0 ? self->length : MAX (n_buffers, 1);
+
+  self->limit = MIN (MIN (length, self->own.entry_count), self->max_buffers);
+}
+
+static void
+init_rings (IOStreamLink *self)
+{
+  guint32 entry_count = self->own.entry_count;
 
   _io_ring_init (&self->output, self->own.page->entries, entry_count, self->own.start_index);
   _io_ring_init (&self->input, self->peer.page->entries, entry_count, self->peer.start_index);
   self->next_input = self->input.index;
+}
+
+IOStreamLink *
+_io_stream_link_new (IOStream                       *stream,
+                     IOUserClient                   *client,
+                     guint                           n_buffers,
+                     IOStreamQueues                 *queues,
+                     const IONotificationPortFuncs  *funcs,
+                     GError                        **error)
+{
+  IOStreamLink *self = g_new0 (IOStreamLink, 1);
+
+  self->stream = stream;
+  self->client = client;
+  self->peer_bell = -1;
+  self->length = queues->length;
+  self->own = queues->own;
+  self->peer = queues->peer;
+  g_free (queues);
+  _io_loan_holder_init (&self->holder, n_buffers);
+
+  if (!make_port (self, funcs, error))
+    {
+      _io_stream_link_free (self);
+      return NULL;
+    }
+  init_rings (self);
 
   return self;
 }

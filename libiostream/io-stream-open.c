@@ -5,7 +5,6 @@
 #include "io-stream-private.h"
 
 #include "io-service-private.h"
-#include "io-stream-buffer-queue-private.h"
 #include "io-user-client-private.h"
 
 #include <unistd.h>
@@ -26,8 +25,8 @@ link_of (IOStreamPrivate *priv,
 static guint64
 get_cost (IOStreamPrivate *priv)
 {
-  guint length = priv->queue_length > 0 ? priv->queue_length : priv->buffers->len;
-  guint64 cost = 2 * _io_region_get_size (_io_region_entry_count (length));
+  guint length = priv->queues != NULL ? priv->queues->length : priv->queue_length;
+  guint64 cost = 2 * _io_region_get_size (_io_region_entry_count (length > 0 ? length : priv->buffers->len));
 
   if (priv->pool != NULL && priv->peer_access == IO_STREAM_PEER_ACCESS_READ_WRITE)
     cost += _io_memory_backing_get_size (priv->pool);
@@ -66,8 +65,8 @@ check_limits (IOStream      *self,
 /* Looking at returns costs the cache line that the client writes. A buffer that
  * came back is the one that is still in the cache, which is worth more than
  * that line if the buffers are large; of small ones many fit there. */
-static guint
-get_collect_every (IOStreamPrivate *priv)
+guint
+_io_stream_get_collect_every (IOStreamPrivate *priv)
 {
   gsize largest = 1;
 
@@ -81,6 +80,19 @@ get_collect_every (IOStreamPrivate *priv)
   return (guint) CLAMP (WARM_BYTES / largest, 1, MAX_COLLECT_EVERY);
 }
 
+/* Those that were made by hand, if they still are long enough. */
+static IOStreamQueues *
+take_queues (IOStreamPrivate  *priv,
+             GError          **error)
+{
+  g_autoptr (IOStreamQueues) queues = g_steal_pointer (&priv->queues);
+
+  if (queues != NULL && (queues->length > 0 || queues->own.entry_count >= priv->buffers->len))
+    return g_steal_pointer (&queues);
+
+  return _io_stream_queues_new (priv->buffers->len, priv->queue_length, error);
+}
+
 gboolean
 _io_stream_make_link (IOStream      *self,
                       IOUserClient  *client,
@@ -88,7 +100,7 @@ _io_stream_make_link (IOStream      *self,
                       GError       **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
-  guint max_buffers = _io_user_client_get_max_buffers (client);
+  IOStreamQueues *queues;
   IOStreamLink *link;
 
   if (!_io_stream_ensure (self, error) ||
@@ -96,24 +108,25 @@ _io_stream_make_link (IOStream      *self,
       !_io_stream_refresh_memory (self, error))
     return FALSE;
 
-  link = _io_stream_link_new (self, client, priv->buffers->len, priv->queue_length,
-                              &_io_stream_port_funcs, error);
+  queues = take_queues (priv, error);
+  if (queues == NULL)
+    return FALSE;
+  link = _io_stream_link_new (self, client, priv->buffers->len, queues, &_io_stream_port_funcs, error);
   if (link == NULL)
     return FALSE;
-  link->limit = MIN (link->limit, max_buffers);
-  link->collect_every = get_collect_every (priv);
+  link->max_buffers = _io_user_client_get_max_buffers (client);
+  _io_stream_link_set_limit (link, priv->buffers->len);
+  link->collect_every = _io_stream_get_collect_every (priv);
 
   g_mutex_lock (&priv->lock);
   _io_loan_book_drop_arrivals (&priv->book);
   priv->link = link;
   priv->epoch++;
   atomic_store_explicit (&link->own.page->open_epoch, priv->epoch, memory_order_relaxed);
+  atomic_store_explicit (&link->own.page->mode, (guint32) priv->mode, memory_order_relaxed);
   g_mutex_unlock (&priv->lock);
 
-  g_set_object (&priv->output_queue, NULL);
-  g_set_object (&priv->input_queue, NULL);
-  priv->output_queue = _io_stream_buffer_queue_new (&link->own, &link->peer);
-  priv->input_queue = _io_stream_buffer_queue_new (&link->peer, &link->own);
+  _io_stream_show_queues (priv, &link->own, &link->peer);
 
   return TRUE;
 }

@@ -29,7 +29,10 @@ typedef struct {
   gboolean           in_sync;       /* a synchronous input callback runs */
   IOMemoryBacking   *pool;          /* memory of the buffers made by the stream */
   gboolean           pool_used;     /* a client could write it: replace it */
-  GPtrArray         *old_pools;     /* replaced, and the owner may still look at them */
+  GHashTable        *exposed;       /* IOMemoryBacking that a client could write, not the pool */
+  GPtrArray         *old_pools;     /* of GPtrArray of IOMemoryBacking: replaced, and the owner
+                                       may still look at them */
+  IOStreamQueues    *queues;        /* made by hand, for the next open */
   IOStreamBufferQueue *output_queue;
   IOStreamBufferQueue *input_queue;
 
@@ -41,6 +44,7 @@ typedef struct {
   IOLoanBook         book;
   IOStreamMode       mode;
   IOStreamState      state;
+  gboolean           mode_changing; /* nothing can be sent meanwhile */
   gboolean           timestamps;
   IOStreamLink      *link;
   guint32            epoch;         /* counts the opens */
@@ -52,11 +56,25 @@ IOStreamPrivate *_io_stream_get_private     (IOStream      *self);
 /* Who owns which buffer (io-stream-buffers.c) */
 gboolean         _io_stream_make_buffers    (IOStream      *self,
                                              GError       **error);
+void             _io_stream_drop_buffers    (IOStream      *self);
+/* FALSE with STILL_OPEN */
+gboolean         _io_stream_check_closed    (IOStream      *self,
+                                             const char    *operation,
+                                             GError       **error);
+
+/* What lies behind the buffers (io-stream-memory.c) */
+/* New memory for @buffers, which the stream itself made. */
+gboolean         _io_stream_fill_pool       (IOStream      *self,
+                                             GPtrArray     *buffers,
+                                             GError       **error);
+/* Before an open. */
 gboolean         _io_stream_refresh_memory  (IOStream      *self,
                                              GError       **error);
-void             _io_stream_drop_buffers    (IOStream      *self);
 gboolean         _io_stream_seal_memory     (IOStream      *self,
                                              GError       **error);
+/* Can clients write anything of this buffer, or has it no memory at all? */
+gboolean         _io_stream_is_fillable     (IOStream      *self,
+                                             IOStreamBuffer *buffer);
 /* What GET_BUFFERS and GET_MEMORY answer. */
 GVariant        *_io_stream_describe_buffers (IOStream     *self,
                                               guint         first);
@@ -94,6 +112,13 @@ GVariant        *_io_stream_describe_open   (IOStream      *self,
                                              IOUserClient  *client,
                                              GUnixFDList  **fds,
                                              GError       **error);
+guint            _io_stream_get_collect_every (IOStreamPrivate *priv);
+void             _io_stream_show_queues     (IOStreamPrivate *priv,
+                                             const IORegion *own,
+                                             const IORegion *peer);
+
+/* The mode (io-stream-mode.c) */
+void             _io_stream_set_mode_attribute (IOStream   *self);
 
 /* Synchronous input (io-stream-sync.c) */
 /* Calls the method of the class; what it is to see must be drained. For calls
@@ -114,6 +139,7 @@ GVariant        *_io_stream_make_sync_bell  (IOStream      *self,
 /* The object (io-stream.c) */
 void             _io_stream_announce_input  (IOStream      *self,
                                              guint32        token);
+void             _io_stream_announce_memory (IOStream      *self);
 gboolean         _io_stream_has_input_listener (IOStream   *self);
 gboolean         _io_stream_ensure          (IOStream      *self,
                                              GError       **error);

@@ -407,6 +407,8 @@ check_sendable_locked (IOStream                        *self,
     return fail_send (self, IO_STREAM_ERROR_NOT_READY, entry, "no client has it open", error);
   if (G_UNLIKELY (priv->state != IO_STREAM_STATE_RUNNING))
     return fail_send (self, IO_STREAM_ERROR_NOT_READY, entry, "it is not running", error);
+  if (G_UNLIKELY (priv->mode_changing))
+    return fail_send (self, IO_STREAM_ERROR_BUSY, entry, "its mode is changing", error);
   if (G_UNLIKELY (state == IO_LOAN_LENT))
     return fail_send (self, IO_STREAM_ERROR_BUSY, entry, "it is lent to a client", error);
   if (G_UNLIKELY (state == IO_LOAN_ARRIVED))

@@ -119,12 +119,6 @@ _io_stream_get_private (IOStream *self)
   return io_stream_get_instance_private (self);
 }
 
-static const char *
-stream_name (IOStream *self)
-{
-  return io_service_get_name (IO_SERVICE (self));
-}
-
 void
 _io_stream_announce_input (IOStream *self,
                            guint32   token)
@@ -139,13 +133,10 @@ _io_stream_has_input_listener (IOStream *self)
          g_signal_has_handler_pending (self, signals[SIGNAL_INPUT], 0, TRUE);
 }
 
-static void
-set_mode_attribute (IOStream *self)
+void
+_io_stream_announce_memory (IOStream *self)
 {
-  g_autoptr (GEnumClass) modes = g_type_class_ref (IO_TYPE_STREAM_MODE);
-  GEnumValue *value = g_enum_get_value (modes, (int) _io_stream_get_private (self)->mode);
-
-  io_service_set_attribute (IO_SERVICE (self), "mode", g_variant_new_string (value->value_nick));
+  g_signal_emit (self, signals[SIGNAL_MEMORY_CHANGED], 0);
 }
 
 static void
@@ -154,7 +145,7 @@ set_facts (IOStream *self)
   IOStreamPrivate *priv = _io_stream_get_private (self);
   IOService *service = IO_SERVICE (self);
 
-  set_mode_attribute (self);
+  _io_stream_set_mode_attribute (self);
   io_service_set_attribute (service, "data-size", g_variant_new_uint64 (priv->data_size));
   io_service_set_attribute (service, "control-size", g_variant_new_uint64 (priv->control_size));
   io_service_set_attribute (service, "state", g_variant_new_string ("closed"));
@@ -171,6 +162,14 @@ io_stream_initable_init (GInitable     *initable,
   if (priv->initialized)
     return TRUE;
 
+  if (priv->mode != IO_STREAM_MODE_OUTPUT && priv->peer_access == IO_STREAM_PEER_ACCESS_READ &&
+      priv->buffer_count > 0 && priv->data_size + priv->control_size > 0)
+    {
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED_MODE,
+                   "Cannot make stream “%s”: its mode has clients fill the buffers, and they can only read them",
+                   io_service_get_name (IO_SERVICE (self)));
+      return FALSE;
+    }
   set_facts (self);
 
   return _io_stream_make_buffers (self, error);
@@ -199,7 +198,7 @@ _io_stream_check_process (IOStream  *self,
     return TRUE;
 
   g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN,
-               "Stream “%s” belongs to the parent process", stream_name (self));
+               "Stream “%s” belongs to the parent process", io_service_get_name (IO_SERVICE (self)));
   return FALSE;
 }
 
@@ -269,7 +268,7 @@ io_stream_real_set_mode (IOStream      *self,
     return TRUE;
 
   g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_STILL_OPEN,
-               "Cannot change the mode of stream “%s” while a client has it open", stream_name (self));
+               "Cannot change the mode of stream “%s” while a client has it open", io_service_get_name (IO_SERVICE (self)));
   return FALSE;
 }
 
@@ -317,6 +316,8 @@ io_stream_finalize (GObject *object)
   _io_stream_drop_buffers (self);
   g_ptr_array_unref (priv->buffers);
   g_ptr_array_unref (priv->old_pools);
+  g_hash_table_unref (priv->exposed);
+  g_clear_pointer (&priv->queues, _io_stream_queues_free);
   _io_loan_book_clear (&priv->book);
   g_clear_object (&priv->output_queue);
   g_clear_object (&priv->input_queue);
@@ -462,7 +463,9 @@ install_properties (GObjectClass *object_class)
   /**
    * IOStream:queue-length:
    *
-   * How many buffers a client can hold at a time; 0 for all of them.
+   * How many buffers a client can hold at a time; 0 for all of them. If it is
+   * 0, buffers can be added while the stream is open only as long as there are
+   * not more than the queues have entries.
    *
    * Since: 1.0
    */
@@ -560,10 +563,11 @@ io_stream_class_init (IOStreamClass *klass)
    * IOStream::memory-changed:
    * @self: the stream
    *
-   * Emitted in the context of the stream when its buffers got new memory,
-   * before a client opens it, because the last client could write the old
-   * one. Addresses of the buffers asked for earlier are no longer good; maps
-   * that somebody holds are.
+   * Emitted in the context of the stream when buffers got new memory: before
+   * a client opens it, because the last client could write the old one, or
+   * after io_stream_buffer_set_data_buffer() and its sister. Addresses of the
+   * buffers asked for earlier are no longer good; maps that somebody holds
+   * are.
    *
    * Since: 1.0
    */
@@ -592,7 +596,8 @@ io_stream_init (IOStream *self)
   g_mutex_init (&priv->lock);
   g_cond_init (&priv->cond);
   priv->buffers = g_ptr_array_new_with_free_func (g_object_unref);
-  priv->old_pools = g_ptr_array_new_with_free_func ((GDestroyNotify) _io_memory_backing_unref);
+  priv->old_pools = g_ptr_array_new_with_free_func ((GDestroyNotify) g_ptr_array_unref);
+  priv->exposed = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) _io_memory_backing_unref, NULL);
   priv->fork_count = _io_fork_count ();
   priv->thread = g_thread_self ();
   g_signal_connect (self, "notify::inactive", G_CALLBACK (inactive_cb), NULL);
@@ -675,101 +680,4 @@ io_stream_new_with_buffers (const char    *name,
     return NULL;
 
   return g_steal_pointer (&self);
-}
-
-/**
- * io_stream_get_mode:
- * @self: a stream
- *
- * Gets which way payload travels. Apple's getStreamMode().
- *
- * Any thread.
- *
- * Returns: the mode
- * Since: 1.0
- */
-IOStreamMode
-io_stream_get_mode (IOStream *self)
-{
-  IOStreamPrivate *priv;
-  IOStreamMode mode;
-
-  g_return_val_if_fail (IO_IS_STREAM (self), IO_STREAM_MODE_OUTPUT);
-
-  priv = _io_stream_get_private (self);
-  g_mutex_lock (&priv->lock);
-  mode = priv->mode;
-  g_mutex_unlock (&priv->lock);
-
-  return mode;
-}
-
-static gboolean
-run_set_mode (IOStream      *self,
-              IOStreamMode   mode,
-              GError       **error)
-{
-  IOStreamClass *klass = IO_STREAM_GET_CLASS (self);
-  g_autoptr (GError) local_error = NULL;
-
-  if (klass->set_mode == NULL || klass->set_mode (self, mode, &local_error))
-    return TRUE;
-
-  if (local_error == NULL)
-    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_FAILED,
-                 "The set_mode method of %s failed without saying why", G_OBJECT_TYPE_NAME (self));
-  else
-    g_propagate_error (error, g_steal_pointer (&local_error));
-
-  return FALSE;
-}
-
-/**
- * io_stream_set_mode:
- * @self: a stream
- * @mode: the new mode
- * @error: return location for an error
- *
- * Changes which way payload travels. Apple's setStreamMode().
- *
- * In the thread of the stream. Fails with %IO_STREAM_ERROR_STILL_OPEN while a
- * client has the stream open, unless the class lets it;
- * %IO_STREAM_ERROR_UNSUPPORTED_MODE if clients would have to write buffers
- * that they can only read.
- *
- * Returns: %TRUE on success
- * Since: 1.0
- */
-gboolean
-io_stream_set_mode (IOStream      *self,
-                    IOStreamMode   mode,
-                    GError       **error)
-{
-  G_GNUC_UNUSED g_autoptr (IOStream) keep = NULL;
-  IOStreamPrivate *priv;
-
-  g_return_val_if_fail (IO_IS_STREAM (self), FALSE);
-  g_return_val_if_fail (mode <= IO_STREAM_MODE_INPUT_OUTPUT, FALSE);
-  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
-
-  priv = _io_stream_get_private (self);
-  if (priv->mode == mode)
-    return TRUE;
-  if (mode != IO_STREAM_MODE_OUTPUT && priv->peer_access == IO_STREAM_PEER_ACCESS_READ)
-    {
-      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED_MODE,
-                   "Clients of stream “%s” can only read its buffers", stream_name (self));
-      return FALSE;
-    }
-  keep = g_object_ref (self);
-  if (!run_set_mode (self, mode, error))
-    return FALSE;
-
-  g_mutex_lock (&priv->lock);
-  priv->mode = mode;
-  g_mutex_unlock (&priv->lock);
-  set_mode_attribute (self);
-  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_MODE]);
-
-  return TRUE;
 }

@@ -121,6 +121,13 @@ IOStreamBuffer      *io_stream_get_buffer_with_id       (IOStream               
                                                          guint32                         buffer_id);
 
 IO_AVAILABLE_IN_ALL
+gboolean             io_stream_create_queues            (IOStream                       *self,
+                                                         guint                           queue_length,
+                                                         GError                        **error);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_destroy_queues           (IOStream                       *self,
+                                                         GError                        **error);
+IO_AVAILABLE_IN_ALL
 IOStreamBufferQueue *io_stream_get_output_queue         (IOStream                       *self);
 IO_AVAILABLE_IN_ALL
 IOStreamBufferQueue *io_stream_get_input_queue          (IOStream                       *self);

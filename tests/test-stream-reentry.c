@@ -283,7 +283,8 @@ reentry_stream_notify (GObject    *object,
 {
   g_autofree char *place = g_strdup_printf ("notify-%s", pspec->name);
 
-  g_assert_cmpuint (io_stream_get_buffer_count (IO_STREAM (object)), <=, N_BUFFERS);
+  /* one more fits into the queues */
+  g_assert_cmpuint (io_stream_get_buffer_count (IO_STREAM (object)), <=, N_BUFFERS + 1);
   meet (place, object);
 }
 

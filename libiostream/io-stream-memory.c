@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "io-stream-private.h"
+
+#include "io-memory-backing-private.h"
+
+/* The memory behind the buffers: what the stream makes itself, what a client
+ * is told of it, and what becomes of memory that a client could write. */
+
+#define CACHE_LINES 128
+/* How many clients may come and go while the owner sits on a buffer. */
+#define MAX_OLD_POOLS 8
+/* How many rows of GET_BUFFERS fit into one packet. */
+#define ROWS_PER_PACKET 80
+
+/* Data parts start on pages of their own unless they are small; what is small
+ * starts on lines of its own, so that two buffers never share one. */
+static gsize
+stride_for (gsize size)
+{
+  gsize unit = size >= 4096 ? 4096 : CACHE_LINES;
+
+  return (size + unit - 1) / unit * unit;
+}
+
+static gboolean
+pool_size (const IOStreamPrivate  *priv,
+           guint                   n_buffers,
+           gsize                  *control_start,
+           gsize                  *size,
+           GError                **error)
+{
+  gsize data = stride_for (priv->data_size), control = stride_for (priv->control_size);
+  gsize data_total, control_total;
+
+  if (priv->data_size <= G_MAXUINT32 && priv->control_size <= G_MAXUINT32 &&
+      g_size_checked_mul (&data_total, data, n_buffers) &&
+      g_size_checked_mul (&control_total, control, n_buffers) &&
+      g_size_checked_add (size, data_total, control_total) && *size <= G_MAXSSIZE)
+    {
+      *control_start = data_total;
+      return TRUE;
+    }
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_ARGUMENT,
+               "Cannot make %u buffers of %" G_GUINT64_FORMAT " and %" G_GUINT64_FORMAT " bytes: too large",
+               n_buffers, priv->data_size, priv->control_size);
+  return FALSE;
+}
+
+static IOMemoryDescriptor *
+part_of_pool (IOMemoryBacking *pool,
+              gsize            start,
+              gsize            size,
+              guint            place)
+{
+  if (size == 0)
+    return NULL;
+
+  return _io_memory_descriptor_new_for_backing (pool, start + place * stride_for (size), size,
+                                                IO_DIRECTION_IN_OUT);
+}
+
+static gboolean
+is_of_pool (IOMemoryBacking *pool,
+            IOStreamBuffer  *buffer)
+{
+  IOMemoryDescriptor *data = io_stream_buffer_get_data_buffer (buffer);
+  IOMemoryDescriptor *control = io_stream_buffer_get_control_buffer (buffer);
+
+  return (data != NULL && _io_memory_descriptor_peek_backing (data) == pool) ||
+         (control != NULL && _io_memory_descriptor_peek_backing (control) == pool);
+}
+
+gboolean
+_io_stream_fill_pool (IOStream   *self,
+                      GPtrArray  *buffers,
+                      GError    **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  g_autoptr (IOMemoryBacking) pool = NULL;
+  gsize control_start = 0, size = 0;
+
+  if (!pool_size (priv, buffers->len, &control_start, &size, error))
+    return FALSE;
+  if (size > 0)
+    pool = _io_memory_backing_new ("buffers", size, priv->peer_access, error);
+  if (size > 0 && pool == NULL)
+    return FALSE;
+
+  for (guint place = 0; place < buffers->len; place++)
+    {
+      g_autoptr (IOMemoryDescriptor) data = part_of_pool (pool, 0, priv->data_size, place);
+      g_autoptr (IOMemoryDescriptor) control = part_of_pool (pool, control_start, priv->control_size, place);
+
+      _io_stream_buffer_replace (g_ptr_array_index (buffers, place), data, control);
+      if (!_io_stream_buffer_map (g_ptr_array_index (buffers, place), error))
+        return FALSE;
+    }
+
+  g_clear_pointer (&priv->pool, _io_memory_backing_unref);
+  priv->pool = g_steal_pointer (&pool);
+
+  return TRUE;
+}
+
+/* Takes all free buffers, so that no thread meets one in between. Returns how
+ * many the owner has. */
+static guint
+hide_free_buffers (IOStreamPrivate *priv,
+                   GArray          *hidden)
+{
+  guint n_owned;
+  guint32 id;
+
+  g_mutex_lock (&priv->lock);
+  _io_loan_book_drop_arrivals (&priv->book);
+  n_owned = priv->book.count - priv->book.n_free;
+  while ((id = _io_loan_book_acquire (&priv->book)) != IO_STREAM_BUFFER_ID_INVALID)
+    g_array_append_val (hidden, id);
+  g_mutex_unlock (&priv->lock);
+
+  return n_owned;
+}
+
+static void
+show_free_buffers (IOStreamPrivate *priv,
+                   GArray          *hidden)
+{
+  g_mutex_lock (&priv->lock);
+  for (guint i = hidden->len; i > 0; i--)
+    _io_loan_book_release (&priv->book, g_array_index (hidden, guint32, i - 1));
+  g_mutex_unlock (&priv->lock);
+}
+
+/* The owner may be reading what the last client filled: as long as it has any
+ * buffer, what it can have the address of stays mapped. */
+static gboolean
+retire_memory (IOStream  *self,
+               guint      n_owned,
+               GError   **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  g_autoptr (GPtrArray) memory = g_ptr_array_new_with_free_func ((GDestroyNotify) _io_memory_backing_unref);
+  GHashTableIter iter;
+  gpointer backing;
+
+  if (n_owned == 0)
+    {
+      g_ptr_array_set_size (priv->old_pools, 0);
+      return TRUE;
+    }
+
+  if (priv->old_pools->len >= MAX_OLD_POOLS)
+    {
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
+                   "Cannot replace the memory of stream “%s”: its owner has had %u of its buffers since %u clients",
+                   io_service_get_name (IO_SERVICE (self)), n_owned, priv->old_pools->len);
+      return FALSE;
+    }
+
+  if (priv->pool != NULL)
+    g_ptr_array_add (memory, _io_memory_backing_ref (priv->pool));
+  g_hash_table_iter_init (&iter, priv->exposed);
+  while (g_hash_table_iter_next (&iter, &backing, NULL))
+    g_ptr_array_add (memory, _io_memory_backing_ref (backing));
+  g_ptr_array_add (priv->old_pools, g_steal_pointer (&memory));
+
+  return TRUE;
+}
+
+static gboolean
+replace_pool (IOStream  *self,
+              GError   **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  g_autoptr (GPtrArray) buffers = g_ptr_array_new ();
+
+  if (!priv->pool_used || priv->pool == NULL)
+    return TRUE;
+
+  for (guint id = 0; id < priv->buffers->len; id++)
+    if (is_of_pool (priv->pool, g_ptr_array_index (priv->buffers, id)))
+      g_ptr_array_add (buffers, g_ptr_array_index (priv->buffers, id));
+
+  return _io_stream_fill_pool (self, buffers, error);
+}
+
+static gboolean
+is_exposed (IOStreamPrivate    *priv,
+            IOMemoryDescriptor *part)
+{
+  return part != NULL &&
+         g_hash_table_contains (priv->exposed, _io_memory_descriptor_peek_backing (part));
+}
+
+/* New memory of the same size for all that lies in the old one. */
+static IOMemoryDescriptor *
+renew_part (IOMemoryDescriptor  *part,
+            GHashTable          *renewed,
+            GError             **error)
+{
+  IOMemoryBacking *old = _io_memory_descriptor_peek_backing (part);
+  IOMemoryBacking *backing = g_hash_table_lookup (renewed, old);
+
+  if (backing == NULL)
+    {
+      backing = _io_memory_backing_new ("buffers", _io_memory_backing_get_size (old),
+                                        IO_STREAM_PEER_ACCESS_READ_WRITE, error);
+      if (backing == NULL)
+        return NULL;
+      g_hash_table_insert (renewed, old, backing);
+    }
+
+  return _io_memory_descriptor_new_for_backing (backing, io_memory_descriptor_get_offset (part),
+                                                io_memory_descriptor_get_length (part),
+                                                io_memory_descriptor_get_direction (part));
+}
+
+static gboolean
+check_renewable (IOStream            *self,
+                 guint                id,
+                 IOMemoryDescriptor  *part,
+                 GError             **error)
+{
+  if (!is_exposed (_io_stream_get_private (self), part) ||
+      _io_memory_backing_is_own (_io_memory_descriptor_peek_backing (part)))
+    return TRUE;
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_READY,
+               "Cannot open stream “%s”: an earlier client can still write buffer %u, "
+               "whose memory came from outside and must be replaced by the owner",
+               io_service_get_name (IO_SERVICE (self)), id);
+  return FALSE;
+}
+
+static gboolean
+renew_buffer (IOStream        *self,
+              IOStreamBuffer  *buffer,
+              GHashTable      *renewed,
+              GError         **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  IOMemoryDescriptor *data = io_stream_buffer_get_data_buffer (buffer);
+  IOMemoryDescriptor *control = io_stream_buffer_get_control_buffer (buffer);
+  g_autoptr (IOMemoryDescriptor) new_data = NULL;
+  g_autoptr (IOMemoryDescriptor) new_control = NULL;
+
+  if (!is_exposed (priv, data) && !is_exposed (priv, control))
+    return TRUE;
+
+  if (data != NULL)
+    new_data = is_exposed (priv, data) ? renew_part (data, renewed, error) : g_object_ref (data);
+  if (control != NULL && (data == NULL || new_data != NULL))
+    new_control = is_exposed (priv, control) ? renew_part (control, renewed, error) : g_object_ref (control);
+  if ((data != NULL && new_data == NULL) || (control != NULL && new_control == NULL))
+    return FALSE;
+
+  _io_stream_buffer_replace (buffer, new_data, new_control);
+
+  return _io_stream_buffer_map (buffer, error);
+}
+
+/* Memory that the application gave: what the library itself made for it is
+ * replaced, what came from outside it must replace itself. */
+static gboolean
+replace_foreign (IOStream  *self,
+                 GError   **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  g_autoptr (GHashTable) renewed = NULL;
+
+  if (g_hash_table_size (priv->exposed) == 0)
+    return TRUE;
+
+  for (guint id = 0; id < priv->buffers->len; id++)
+    {
+      IOStreamBuffer *buffer = g_ptr_array_index (priv->buffers, id);
+
+      if (!check_renewable (self, id, io_stream_buffer_get_data_buffer (buffer), error) ||
+          !check_renewable (self, id, io_stream_buffer_get_control_buffer (buffer), error))
+        return FALSE;
+    }
+
+  renewed = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) _io_memory_backing_unref);
+  for (guint id = 0; id < priv->buffers->len; id++)
+    if (!renew_buffer (self, g_ptr_array_index (priv->buffers, id), renewed, error))
+      return FALSE;
+
+  return TRUE;
+}
+
+/* Memory that a client could write never meets the next client. */
+gboolean
+_io_stream_refresh_memory (IOStream  *self,
+                           GError   **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  g_autoptr (GArray) hidden = NULL;
+  guint n_owned;
+  gboolean done;
+
+  if ((!priv->pool_used || priv->pool == NULL) && g_hash_table_size (priv->exposed) == 0)
+    return TRUE;
+
+  hidden = g_array_new (FALSE, FALSE, sizeof (guint32));
+  n_owned = hide_free_buffers (priv, hidden);
+  done = retire_memory (self, n_owned, error) && replace_foreign (self, error) && replace_pool (self, error);
+  show_free_buffers (priv, hidden);
+  if (!done)
+    return FALSE;
+
+  priv->pool_used = FALSE;
+  g_hash_table_remove_all (priv->exposed);
+  _io_stream_announce_memory (self);
+
+  return TRUE;
+}
+
+gboolean
+_io_stream_is_fillable (IOStream       *self,
+                        IOStreamBuffer *buffer)
+{
+  IOMemoryDescriptor *data = io_stream_buffer_get_data_buffer (buffer);
+  IOMemoryDescriptor *control = io_stream_buffer_get_control_buffer (buffer);
+
+  if (data == NULL && control == NULL)
+    return TRUE;
+
+  return (data != NULL && _io_memory_backing_is_peer_writable (_io_memory_descriptor_peek_backing (data))) ||
+         (control != NULL && _io_memory_backing_is_peer_writable (_io_memory_descriptor_peek_backing (control)));
+}
+
+/* The client has mapped all it will ever map. */
+gboolean
+_io_stream_seal_memory (IOStream  *self,
+                        GError   **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+
+  if (priv->pool == NULL || priv->peer_access != IO_STREAM_PEER_ACCESS_READ_WRITE)
+    return TRUE;
+
+  return _io_memory_backing_seal_writers (priv->pool, error);
+}
+
+static void
+describe_part (IOMemoryDescriptor *memory,
+               guint32            *number,
+               guint64            *offset,
+               guint64            *length)
+{
+  *number = 0;
+  *offset = *length = 0;
+  if (memory == NULL)
+    return;
+
+  *number = _io_memory_backing_get_id (_io_memory_descriptor_peek_backing (memory));
+  *offset = io_memory_descriptor_get_offset (memory);
+  *length = io_memory_descriptor_get_length (memory);
+}
+
+GVariant *
+_io_stream_describe_buffers (IOStream *self,
+                             guint     first)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  guint end = MIN ((guint64) priv->buffers->len, (guint64) first + ROWS_PER_PACKET);
+  GVariantBuilder rows;
+
+  g_variant_builder_init (&rows, G_VARIANT_TYPE ("a(uttutt)"));
+  for (guint id = first; id < end; id++)
+    {
+      IOStreamBuffer *buffer = g_ptr_array_index (priv->buffers, id);
+      guint32 data, control;
+      guint64 data_offset, data_length, control_offset, control_length;
+
+      describe_part (io_stream_buffer_get_data_buffer (buffer), &data, &data_offset, &data_length);
+      describe_part (io_stream_buffer_get_control_buffer (buffer), &control, &control_offset, &control_length);
+      g_variant_builder_add (&rows, "(uttutt)", data, data_offset, data_length,
+                             control, control_offset, control_length);
+    }
+
+  return g_variant_new ("(uua(uttutt))", priv->buffers->len,
+                        priv->link != NULL ? priv->link->generation : 0u, &rows);
+}
+
+/* It is about to go to a client. The pool has its own flag. */
+static void
+note_exposed (IOStream        *self,
+              IOMemoryBacking *backing)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+
+  if (backing != priv->pool && _io_memory_backing_is_peer_writable (backing))
+    g_hash_table_add (priv->exposed, _io_memory_backing_ref (backing));
+}
+
+IOMemoryDescriptor *
+_io_stream_get_memory (IOStream  *self,
+                       guint      type,
+                       GError   **error)
+{
+  guint kind = type & IO_STREAM_MEMORY_TYPE_MASK;
+  IOStreamBuffer *buffer = io_stream_get_buffer_with_id (self, type & IO_STREAM_MEMORY_BUFFER_ID_MASK);
+  IOMemoryDescriptor *memory = NULL;
+
+  if (buffer != NULL && kind == IO_STREAM_MEMORY_BUFFER_DATA)
+    memory = io_stream_buffer_get_data_buffer (buffer);
+  else if (buffer != NULL && kind == IO_STREAM_MEMORY_BUFFER_CONTROL)
+    memory = io_stream_buffer_get_control_buffer (buffer);
+
+  if (memory != NULL)
+    {
+      note_exposed (self, _io_memory_descriptor_peek_backing (memory));
+      return g_object_ref (memory);
+    }
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_FOUND,
+               "Stream “%s” has no memory of type 0x%08x",
+               io_service_get_name (IO_SERVICE (self)), type);
+  return NULL;
+}
