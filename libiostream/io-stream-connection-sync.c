@@ -144,10 +144,12 @@ end_call (IOStreamConnection *self,
   g_mutex_unlock (&priv->lock);
 }
 
+/* The lock keeps the bell from being closed; if it is, the wait says so. */
 static void
 post_call (IOStreamConnection *self,
            IOSyncBell         *bell,
-           guint32             token)
+           guint32             token,
+           gboolean            rings)
 {
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
 
@@ -157,6 +159,8 @@ post_call (IOStreamConnection *self,
   atomic_store_explicit (&bell->number, priv->sync_number, memory_order_relaxed);
   atomic_store_explicit (&bell->own->call, _io_sync_pack (priv->sync_number, token),
                          memory_order_release);
+  if (rings && priv->sync_bell == bell)
+    _io_notification_port_ring (bell->port);
   g_mutex_unlock (&priv->lock);
 }
 
@@ -402,7 +406,6 @@ call_here (IOStreamConnection  *self,
   if (bell_is_ready (bell))
     return check_answer (self, bell, error);
 
-  _io_notification_port_ring (bell->port);
   if (service != NULL && _io_stream_connection_read_state (self) != IO_STREAM_STATE_CLOSED)
     return fail_sync (self, IO_STREAM_ERROR_BUSY, "its owner is in a callback of that kind", error);
 
@@ -417,13 +420,11 @@ make_call (IOStreamConnection  *self,
            GCancellable        *cancellable,
            GError             **error)
 {
-  post_call (self, bell, token);
-  if (_io_connection_get_private (IO_CONNECTION (self))->local)
-    return call_here (self, bell, error);
+  gboolean local = _io_connection_get_private (IO_CONNECTION (self))->local;
 
-  _io_notification_port_ring (bell->port);
+  post_call (self, bell, token, !local);
 
-  return wait_for_answer (self, bell, cancellable, error);
+  return local ? call_here (self, bell, error) : wait_for_answer (self, bell, cancellable, error);
 }
 
 /**
@@ -690,8 +691,7 @@ start_async (IOStreamConnection *self,
   call->bell = bell;
   bell->connection = self;
   _io_stream_connection_get_private (self)->sync_task = task;
-  post_call (self, bell, call->token);
-  _io_notification_port_ring (bell->port);
+  post_call (self, bell, call->token, TRUE);
   watch_async (self, task);
 }
 

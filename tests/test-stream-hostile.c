@@ -403,6 +403,140 @@ force_entry (Raw *raw)
   g_assert_cmpint (madvise (raw->peer, size, MADV_REMOVE), <, 0);
 }
 
+/* Synchronous calls. */
+
+static int
+get_sync_bell (Raw *raw)
+{
+  int fds[RAW_MAX_FDS] = { -1, };
+  guint n_fds = 0;
+
+  g_assert_cmpint (raw_call (raw, IO_OPCODE_GET_SYNC_BELL, NULL, NULL, fds, &n_fds), ==, 0);
+  g_assert_cmpuint (n_fds, ==, 1);
+
+  return fds[0];
+}
+
+static void
+ring_sync (int bell)
+{
+  send (bell, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* As one should, by hand; the answer rings, because this side looks asleep. */
+static void
+call_sync (Raw     *raw,
+           int      bell,
+           guint32  number)
+{
+  static guint32 sleep_number;
+  struct pollfd poll_fd = { bell, POLLIN, 0 };
+  char bytes[64];
+
+  raw->own->call_epoch = ++sleep_number;
+  raw->own->call = (guint64) number << 32 | 5;
+  ring_sync (bell);
+  while (raw->peer->answer != (guint64) number << 32)
+    {
+      g_assert_cmpint (poll (&poll_fd, 1, PATIENCE / 1000), ==, 1);
+      g_assert_cmpint (recv (bell, bytes, sizeof bytes, 0), >, 0);
+    }
+  raw->own->call_epoch = 0;
+}
+
+/* Another call at every moment, faster than any owner can look. */
+static void
+storm_sync (Raw *raw)
+{
+  int bell = get_sync_bell (raw);
+
+  for (guint i = 0; i < 300000; i++)
+    {
+      raw->own->call = (guint64) g_test_rand_int () << 32 | i;
+      if (i % 64 == 0)
+        ring_sync (bell);
+    }
+  call_sync (raw, bell, 1);
+  close (bell);
+}
+
+static void
+ring_sync_for_nothing (Raw *raw)
+{
+  int bell = get_sync_bell (raw);
+
+  for (guint i = 0; i < 20000; i++)
+    ring_sync (bell);
+  close (bell);
+}
+
+/* There is one at a time, however often it asks. */
+static void
+ask_for_sync_bells (Raw *raw)
+{
+  int bell = get_sync_bell (raw);
+  char byte;
+
+  call_sync (raw, bell, 1);
+  for (guint i = 2; i < 100; i++)
+    {
+      int last = bell;
+
+      bell = get_sync_bell (raw);
+      while (recv (last, &byte, 1, 0) > 0)
+        ;
+      g_assert_cmpint (recv (last, &byte, 1, 0), ==, 0);
+      close (last);
+      call_sync (raw, bell, i);
+    }
+  close (bell);
+}
+
+static void
+call_sync_with_odd_numbers (Raw *raw)
+{
+  static const guint32 numbers[] = { 1, G_MAXUINT32, 0, 0x80000000u, 1, 0 };
+  int bell = get_sync_bell (raw);
+
+  for (guint i = 0; i < G_N_ELEMENTS (numbers); i++)
+    call_sync (raw, bell, numbers[i]);
+  close (bell);
+}
+
+static void
+break_sync_bell (Raw *raw)
+{
+  char bytes[512] = { 0, };
+  int bell = get_sync_bell (raw);
+
+  while (send (bell, bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL) > 0 || errno == EINTR)
+    ;
+  fcntl (bell, F_SETFL, 0);
+  for (guint i = 0; i < 1000; i++)
+    {
+      raw->own->call_epoch = i;
+      raw->own->call = (guint64) i << 32;
+    }
+  close (bell);
+  raw->own->call = 0x1234500000000u;
+  bell = get_sync_bell (raw);
+  memset (raw->own, 0xa5, 0x1000);
+  shutdown (bell, SHUT_WR);
+  close (bell);
+}
+
+/* It is gone before the answer comes. */
+static void
+leave_during_sync (Raw *raw)
+{
+  int bell = get_sync_bell (raw);
+
+  raw->own->call = (guint64) 1 << 32;
+  ring_sync (bell);
+  close (bell);
+  drop_bell (raw);
+}
+
 typedef struct {
   const char *name;
   void      (*run) (Raw *raw);
@@ -434,6 +568,12 @@ static const Attack attacks[] = {
   { "odd-modes", set_odd_modes, FALSE },
   { "toggle", toggle, FALSE },
   { "force-entry", force_entry, FALSE },
+  { "sync/storm", storm_sync, FALSE },
+  { "sync/rings", ring_sync_for_nothing, FALSE },
+  { "sync/bells", ask_for_sync_bells, FALSE },
+  { "sync/numbers", call_sync_with_odd_numbers, FALSE },
+  { "sync/broken-bell", break_sync_bell, FALSE },
+  { "sync/leave", leave_during_sync, FALSE },
 };
 
 /* The owner. */
@@ -686,7 +826,7 @@ test_before_hello (Fixture       *self,
 {
   static const guint opcodes[] = {
     IO_OPCODE_GET_ATTRIBUTES, IO_OPCODE_READY, IO_OPCODE_CLOSE, IO_OPCODE_START, IO_OPCODE_STOP,
-    IO_OPCODE_SUSPEND, IO_OPCODE_GET_MODE, IO_OPCODE_GET_BUFFER_COUNT
+    IO_OPCODE_SUSPEND, IO_OPCODE_GET_MODE, IO_OPCODE_GET_BUFFER_COUNT, IO_OPCODE_GET_SYNC_BELL
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (opcodes) + 3; i++)
@@ -719,6 +859,7 @@ test_before_open (Fixture       *self,
   g_assert_cmpint (raw_simple (&raw, IO_OPCODE_READY), ==, IO_STREAM_ERROR_NOT_OPEN);
   g_assert_cmpint (raw_simple (&raw, IO_OPCODE_START), ==, IO_STREAM_ERROR_NOT_OPEN);
   g_assert_cmpint (raw_simple (&raw, IO_OPCODE_STOP), ==, IO_STREAM_ERROR_NOT_OPEN);
+  g_assert_cmpint (raw_simple (&raw, IO_OPCODE_GET_SYNC_BELL), ==, IO_STREAM_ERROR_NOT_OPEN);
   g_assert_cmpint (raw_simple (&raw, IO_OPCODE_SUSPEND), ==, IO_STREAM_ERROR_NOT_OPEN);
   g_assert_cmpint (raw_call (&raw, IO_OPCODE_GET_MEMORY, g_variant_new ("(u)", 0x30000000), NULL, NULL, NULL),
                    ==, IO_STREAM_ERROR_NOT_OPEN);
@@ -739,6 +880,7 @@ test_before_ready (Fixture       *self,
   raw_open (&raw);
   g_assert_cmpint (raw_simple (&raw, IO_OPCODE_START), >, 0);
   g_assert_cmpint (raw_simple (&raw, IO_OPCODE_SUSPEND), >, 0);
+  g_assert_cmpint (raw_simple (&raw, IO_OPCODE_GET_SYNC_BELL), ==, IO_STREAM_ERROR_NOT_READY);
   g_assert_false (io_stream_send_buffer (self->stream, io_stream_get_buffer_with_id (self->stream, 0), NULL));
 
   /* What it writes before is not looked at. */
