@@ -679,6 +679,17 @@ class TestExamples(ToolCase):
             f'played {count} buffers, {4096 * count} bytes, sum {4096 * sum(range(count))}'
             for count in (1, 100, 256)])
 
+    def test_control(self):
+        owner = self.start_example('control', 'lens')
+        self.wait_for_name('lens', owner)
+        client = self.start_example('control', '--zoom', 'lens', '2', '5', '99', '1')
+        self.assertEqual(self.finish(client).decode().splitlines(),
+                         ['2: done', '5: done', '99: refused', '1: done'])
+        owner.send_signal(signal.SIGTERM)
+        self.assertEqual(self.finish(owner).decode().splitlines(),
+                         ['zoom 1 -> 2', 'zoom 2 -> 5', 'zoom 5 -> 1'])
+        self.finish(self.start_example('control', '--zoom', 'nobody', '1'), 1, '“nobody”')
+
     def test_sample_capture(self):
         """Whatever a client keeps, and however the device goes round."""
         device = self.start_example('sample-device', 'sample', '500')
