@@ -25,6 +25,13 @@ void      _io_door_free       (IODoor        *self);
 gboolean  _io_door_listen     (IODoor        *self,
                                const char    *name,
                                GError       **error);
+/* Takes @classes over; the rest as _io_names_publish() has it. */
+gboolean  _io_door_publish    (IODoor        *self,
+                               char         **classes,
+                               GVariant      *attributes,
+                               gboolean       again,
+                               GError       **error);
+void      _io_door_unpublish  (IODoor        *self);
 gboolean  _io_door_add_socket (IODoor        *self,
                                GSocket       *socket,
                                GError       **error);

@@ -405,6 +405,23 @@ _io_door_listen (IODoor      *self,
   return TRUE;
 }
 
+gboolean
+_io_door_publish (IODoor     *self,
+                  char      **classes,
+                  GVariant   *attributes,
+                  gboolean    again,
+                  GError    **error)
+{
+  return _io_names_publish (self->claim, classes, attributes, again, error);
+}
+
+void
+_io_door_unpublish (IODoor *self)
+{
+  if (self->claim != NULL)
+    _io_names_unpublish (self->claim);
+}
+
 void
 _io_door_stop (IODoor *self)
 {

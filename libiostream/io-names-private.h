@@ -4,6 +4,8 @@
 
 #include <gio/gio.h>
 
+#include "io-record-private.h"
+
 G_BEGIN_DECLS
 
 /* A name that this process owns: its lock and its listening socket. */
@@ -37,5 +39,37 @@ gboolean      _io_names_find_local      (const char     *name,
                                          gboolean       *by_caller);
 /* The names that have a living owner, sorted. */
 char        **_io_names_list            (GError        **error);
+
+/* Makes it, with what it stands in, or checks that it is only ours. */
+gboolean      _io_names_make_directory  (const char     *directory,
+                                         GError        **error);
+/* The name that has the lock file @file, NULL if it is none. */
+char         *_io_names_dup_name_of_lock (const char    *file);
+/* The names of all lock files, living or not, in no order. */
+GPtrArray    *_io_names_scan            (const char     *directory,
+                                         GError        **error);
+
+/* Tells others what stands behind the name, or what changed, or (@again) that
+ * it is registered once more. Takes @classes over. BAD_ARGUMENT if they are too
+ * long; NO_RESOURCES and others as the system says. Any thread. */
+gboolean      _io_names_publish         (IONameClaim    *self,
+                                         char          **classes,
+                                         GVariant       *attributes,
+                                         gboolean        again,
+                                         GError        **error);
+/* The end of that, ahead of that of the name. */
+void          _io_names_unpublish       (IONameClaim    *self);
+
+typedef enum {
+  IO_NAME_GONE,       /* no owner, or nothing published */
+  IO_NAME_UNCLEAR,    /* being written: look again when told */
+  IO_NAME_PUBLISHED
+} IONameState;
+
+/* What stands behind @name in @directory, in this or another process. Does not
+ * wait for anybody. Any thread. */
+IONameState   _io_names_look            (const char     *directory,
+                                         const char     *name,
+                                         IORecord      **record);
 
 G_END_DECLS

@@ -2,7 +2,7 @@
 
 #include "config.h"
 
-#include "io-names-private.h"
+#include "io-names-internal-private.h"
 
 #include "io-error.h"
 #include "io-fork-private.h"
@@ -24,32 +24,16 @@
  * descriptor of the file drops them. So no lock file that is ours is opened a
  * second time, by whatever path. */
 
-#define LOCK_SUFFIX ".lock"
-#define BACKLOG     128
+#define BACKLOG 128
 
-struct _IONameClaim {
-  char         *name;
-  char         *socket_path;
-  char         *lock_path;
-  int           lock_fd;
-  dev_t         lock_dev;
-  ino_t         lock_ino;
-  int           socket_fd;
-  dev_t         socket_dev;
-  ino_t         socket_ino;
-  GMainContext *context;
-  GThread      *thread;   /* only compared */
-  pid_t         pid;
-};
+GMutex _io_names_mutex;
+static GList *claims;   /* of IONameClaim, under the mutex */
 
-static GMutex claims_mutex;
-static GList *claims;     /* of IONameClaim, under the mutex */
-
-static gboolean
-fail_errno (GError     **error,
-            int          saved_errno,
-            const char  *operation,
-            const char  *path)
+gboolean
+_io_names_fail_errno (GError     **error,
+                      int          saved_errno,
+                      const char  *operation,
+                      const char  *path)
 {
   int code = IO_STREAM_ERROR_IO_ERROR;
 
@@ -92,8 +76,8 @@ find_fault (const char *name)
     return "it is not UTF-8";
   if (*name == '.')
     return "it begins with a dot";
-  if (g_str_has_suffix (name, LOCK_SUFFIX))
-    return "it ends in " LOCK_SUFFIX;
+  if (g_str_has_suffix (name, IO_NAMES_LOCK_SUFFIX))
+    return "it ends in " IO_NAMES_LOCK_SUFFIX;
   for (const char *p = name; *p != '\0'; p = g_utf8_next_char (p))
     {
       if (*p == '/')
@@ -122,6 +106,18 @@ _io_names_check (const char  *name,
 }
 
 char *
+_io_names_dup_name_of_lock (const char *file)
+{
+  g_autofree char *name = NULL;
+
+  if (!g_str_has_suffix (file, IO_NAMES_LOCK_SUFFIX))
+    return NULL;
+  name = g_strndup (file, strlen (file) - strlen (IO_NAMES_LOCK_SUFFIX));
+
+  return find_fault (name) == NULL ? g_steal_pointer (&name) : NULL;
+}
+
+char *
 _io_names_dup_socket_path (const char  *name,
                            GError     **error)
 {
@@ -144,16 +140,16 @@ _io_names_dup_socket_path (const char  *name,
   return g_steal_pointer (&path);
 }
 
-static gboolean
-make_directory (const char  *directory,
-                GError     **error)
+gboolean
+_io_names_make_directory (const char  *directory,
+                          GError     **error)
 {
   struct stat st;
 
   if (g_mkdir_with_parents (directory, 0700) < 0)
-    return fail_errno (error, errno, "make the directory", directory);
+    return _io_names_fail_errno (error, errno, "make the directory", directory);
   if (stat (directory, &st) < 0)
-    return fail_errno (error, errno, "look at the directory", directory);
+    return _io_names_fail_errno (error, errno, "look at the directory", directory);
 
   if (st.st_uid != geteuid ())
     {
@@ -171,9 +167,8 @@ make_directory (const char  *directory,
   return TRUE;
 }
 
-/* The claim of ours, if any, whose lock file is at @lock_path. Under the mutex. */
-static IONameClaim *
-find_claim (const char *lock_path)
+IONameClaim *
+_io_names_find_claim (const char *lock_path)
 {
   struct stat st;
 
@@ -206,13 +201,13 @@ static gboolean
 try_lock (IONameClaim  *self,
           GError      **error)
 {
-  struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+  struct flock lock = { .l_type = F_WRLCK, .l_start = IO_NAMES_NAME_BYTE, .l_len = 1 };
   struct stat opened;
   struct stat found;
   int fd = open (self->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
   if (fd < 0)
-    return fail_errno (error, errno, "open", self->lock_path);
+    return _io_names_fail_errno (error, errno, "open", self->lock_path);
 
   if (fcntl (fd, F_SETLK, &lock) < 0)
     {
@@ -221,7 +216,7 @@ try_lock (IONameClaim  *self,
       close (fd);
       if (saved_errno == EAGAIN || saved_errno == EACCES)
         return fail_taken (self->name, error);
-      return fail_errno (error, saved_errno, "lock", self->lock_path);
+      return _io_names_fail_errno (error, saved_errno, "lock", self->lock_path);
     }
 
   if (fstat (fd, &opened) < 0 || lstat (self->lock_path, &found) < 0 ||
@@ -230,8 +225,17 @@ try_lock (IONameClaim  *self,
       close (fd);
       return TRUE;
     }
+  /* The record of an owner that was killed. */
+  if (opened.st_size > 0 && ftruncate (fd, 0) < 0)
+    {
+      int saved_errno = errno;
+
+      close (fd);
+      return _io_names_fail_errno (error, saved_errno, "empty", self->lock_path);
+    }
 
   self->lock_fd = fd;
+  _io_fork_add_lifeline (fd);
   self->lock_dev = opened.st_dev;
   self->lock_ino = opened.st_ino;
   return TRUE;
@@ -241,7 +245,7 @@ static gboolean
 take_lock (IONameClaim  *self,
            GError      **error)
 {
-  if (find_claim (self->lock_path) != NULL)
+  if (_io_names_find_claim (self->lock_path) != NULL)
     return fail_taken (self->name, error);
 
   /* The file changes under us only when its owner leaves at this moment. */
@@ -264,18 +268,18 @@ start_listening (IONameClaim  *self,
   struct stat st;
 
   if (unlink (self->socket_path) < 0 && errno != ENOENT)
-    return fail_errno (error, errno, "remove the old socket", self->socket_path);
+    return _io_names_fail_errno (error, errno, "remove the old socket", self->socket_path);
 
   self->socket_fd = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (self->socket_fd < 0)
-    return fail_errno (error, errno, "make a socket for", self->socket_path);
+    return _io_names_fail_errno (error, errno, "make a socket for", self->socket_path);
   _io_fork_add_lifeline (self->socket_fd);
 
   /* bind() takes the mode of the file from that of the socket. */
   strcpy (address.sun_path, self->socket_path);
   if (fchmod (self->socket_fd, 0600) < 0 ||
       bind (self->socket_fd, (struct sockaddr *) &address, sizeof address) < 0)
-    return fail_errno (error, errno, "bind", self->socket_path);
+    return _io_names_fail_errno (error, errno, "bind", self->socket_path);
 
   if (lstat (self->socket_path, &st) == 0)
     {
@@ -283,7 +287,7 @@ start_listening (IONameClaim  *self,
       self->socket_ino = st.st_ino;
     }
   if (listen (self->socket_fd, BACKLOG) < 0)
-    return fail_errno (error, errno, "listen on", self->socket_path);
+    return _io_names_fail_errno (error, errno, "listen on", self->socket_path);
 
   return TRUE;
 }
@@ -316,7 +320,12 @@ claim_free (IONameClaim *self)
       close (self->socket_fd);
     }
   if (self->lock_fd >= 0)
-    close (self->lock_fd);
+    {
+      _io_fork_remove_lifeline (self->lock_fd);
+      close (self->lock_fd);
+    }
+  g_clear_pointer (&self->record, _io_record_unref);
+  g_clear_pointer (&self->bytes, g_bytes_unref);
   g_clear_pointer (&self->context, g_main_context_unref);
   g_free (self->name);
   g_free (self->socket_path);
@@ -334,12 +343,12 @@ _io_names_claim (const char    *name,
   G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = NULL;
   IONameClaim *self;
 
-  if (path == NULL || !make_directory (directory, error))
+  if (path == NULL || !_io_names_make_directory (directory, error))
     return NULL;
 
   self = g_new0 (IONameClaim, 1);
   self->name = g_strdup (name);
-  self->lock_path = g_strconcat (path, LOCK_SUFFIX, NULL);
+  self->lock_path = g_strconcat (path, IO_NAMES_LOCK_SUFFIX, NULL);
   self->socket_path = g_steal_pointer (&path);
   self->lock_fd = -1;
   self->socket_fd = -1;
@@ -347,7 +356,7 @@ _io_names_claim (const char    *name,
   self->thread = g_thread_self ();
   self->pid = getpid ();
 
-  locker = g_mutex_locker_new (&claims_mutex);
+  locker = g_mutex_locker_new (&_io_names_mutex);
   if (!take_lock (self, error) || !start_listening (self, error))
     {
       claim_free (self);
@@ -367,7 +376,7 @@ _io_names_claim_peek_fd (IONameClaim *self)
 void
 _io_names_release (IONameClaim *self)
 {
-  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&claims_mutex);
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&_io_names_mutex);
 
   claims = g_list_remove (claims, self);
   claim_free (self);
@@ -400,11 +409,11 @@ _io_names_find_local (const char *name,
   *by_caller = FALSE;
   if (path == NULL)
     return FALSE;
-  lock_path = g_strconcat (path, LOCK_SUFFIX, NULL);
+  lock_path = g_strconcat (path, IO_NAMES_LOCK_SUFFIX, NULL);
 
-  g_mutex_lock (&claims_mutex);
+  g_mutex_lock (&_io_names_mutex);
   {
-    IONameClaim *claim = find_claim (lock_path);
+    IONameClaim *claim = _io_names_find_claim (lock_path);
 
     if (claim != NULL)
       {
@@ -412,7 +421,7 @@ _io_names_find_local (const char *name,
         thread = claim->thread;
       }
   }
-  g_mutex_unlock (&claims_mutex);
+  g_mutex_unlock (&_io_names_mutex);
 
   if (context == NULL)
     return FALSE;
@@ -429,7 +438,7 @@ is_alive (const char *lock_path)
   int fd;
   gboolean alive;
 
-  if (find_claim (lock_path) != NULL)
+  if (_io_names_find_claim (lock_path) != NULL)
     return TRUE;
 
   fd = open (lock_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -448,10 +457,10 @@ compare_names (gconstpointer a,
   return strcmp (*(const char * const *) a, *(const char * const *) b);
 }
 
-char **
-_io_names_list (GError **error)
+GPtrArray *
+_io_names_scan (const char  *directory,
+                GError     **error)
 {
-  g_autofree char *directory = _io_names_dup_directory ();
   g_autoptr (GDir) dir = NULL;
   g_autoptr (GError) local_error = NULL;
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
@@ -467,16 +476,32 @@ _io_names_list (GError **error)
 
   while (dir != NULL && (entry = g_dir_read_name (dir)) != NULL)
     {
-      g_autofree char *path = g_build_filename (directory, entry, NULL);
-      g_autofree char *name = NULL;
-      G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = NULL;
+      char *name = _io_names_dup_name_of_lock (entry);
 
-      if (!g_str_has_suffix (entry, LOCK_SUFFIX))
-        continue;
-      name = g_strndup (entry, strlen (entry) - strlen (LOCK_SUFFIX));
-      locker = g_mutex_locker_new (&claims_mutex);
-      if (find_fault (name) == NULL && is_alive (path))
-        g_ptr_array_add (names, g_steal_pointer (&name));
+      if (name != NULL)
+        g_ptr_array_add (names, name);
+    }
+
+  return g_steal_pointer (&names);
+}
+
+char **
+_io_names_list (GError **error)
+{
+  g_autofree char *directory = _io_names_dup_directory ();
+  g_autoptr (GPtrArray) names = _io_names_scan (directory, error);
+
+  if (names == NULL)
+    return NULL;
+
+  for (guint i = names->len; i > 0; i--)
+    {
+      g_autofree char *file = g_strconcat (g_ptr_array_index (names, i - 1), IO_NAMES_LOCK_SUFFIX, NULL);
+      g_autofree char *path = g_build_filename (directory, file, NULL);
+      G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&_io_names_mutex);
+
+      if (!is_alive (path))
+        g_ptr_array_remove_index_fast (names, i - 1);
     }
 
   g_ptr_array_sort (names, compare_names);

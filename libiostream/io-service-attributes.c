@@ -32,6 +32,7 @@ io_service_set_attribute (IOService  *self,
   g_return_if_fail (key != NULL && g_utf8_validate (key, -1, NULL));
 
   _io_attributes_set (_io_service_get_private (self)->attributes, key, value);
+  _io_service_publish_soon (self);
 }
 
 /**

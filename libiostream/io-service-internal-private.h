@@ -23,6 +23,8 @@ typedef struct {
   GList        *clients;      /* of IOUserClient, with references */
   IOUserClient *owner;        /* who has it open, as far as the default
                                  handle_open goes; with a reference */
+  int           published;    /* atomic: others can know of it */
+  GSource      *publishing;   /* what has changed; under a lock */
   guint         registered : 1;
   guint         inactive : 1;
 } IOServicePrivate;
@@ -43,6 +45,16 @@ gboolean          _io_service_run         (IOService      *self,
                                            gpointer        data,
                                            gboolean       *ran,
                                            GError        **error);
+
+/* io-service-publish.c */
+/* Tells everybody what there is to know, or (@again) that the service is
+ * registered again. Context thread, with a name. */
+gboolean          _io_service_publish     (IOService      *self,
+                                           gboolean        again,
+                                           GError        **error);
+/* In the next turn, if it is published at all. Any thread. */
+void              _io_service_publish_soon (IOService     *self);
+void              _io_service_unpublish   (IOService      *self);
 
 /* io-service-open.c */
 void              _io_service_class_init_open (IOServiceClass *klass);

@@ -60,7 +60,7 @@ register_func (IOService  *self,
   if (!_io_service_check_usable (self, "register", error))
     return FALSE;
   if (priv->registered)
-    return TRUE;
+    return _io_service_publish (self, TRUE, error);
   if (priv->name == NULL)
     {
       g_set_error_literal (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_ARGUMENT,
@@ -70,6 +70,13 @@ register_func (IOService  *self,
   if (!_io_door_listen (priv->door, priv->name, error))
     {
       g_prefix_error (error, "Cannot register service “%s”: ", priv->name);
+      return FALSE;
+    }
+  if (!_io_service_publish (self, FALSE, error))
+    {
+      g_prefix_error (error, "Cannot register service “%s”: ", priv->name);
+      _io_door_stop (priv->door);
+      _io_door_release (priv->door);
       return FALSE;
     }
 
@@ -85,8 +92,8 @@ register_func (IOService  *self,
  * @error: return location for an error
  *
  * Takes the name and lets processes connect. The registration holds a
- * reference on @self until io_service_terminate(). Does nothing if @self is
- * registered.
+ * reference on @self until io_service_terminate(). If @self is registered, this
+ * tells every #IORegistry once more, with #IORegistry::published.
  *
  * Fails with %IO_STREAM_ERROR_EXCLUSIVE_ACCESS if the name is taken, in
  * whatever process; with %IO_STREAM_ERROR_BAD_ARGUMENT if it cannot be a name

@@ -30,6 +30,7 @@ terminate_func (IOService  *self,
     return TRUE;
 
   priv->inactive = TRUE;
+  _io_service_unpublish (self);
   g_object_notify (G_OBJECT (self), "inactive");
 
   _io_door_stop (priv->door);

@@ -18,6 +18,8 @@ typedef struct _IOConnection             IOConnection;
 typedef struct _IOMemoryDescriptor       IOMemoryDescriptor;
 typedef struct _IOMemoryMap              IOMemoryMap;
 typedef struct _IONotificationPort       IONotificationPort;
+typedef struct _IORegistry               IORegistry;
+typedef struct _IORegistryEntry          IORegistryEntry;
 typedef struct _IOService                IOService;
 typedef struct _IOStream                 IOStream;
 typedef struct _IOStreamBuffer           IOStreamBuffer;

@@ -9,9 +9,12 @@
 #include <libiostream/io-enum-types.h>
 #include <libiostream/io-enums.h>
 #include <libiostream/io-error.h>
+#include <libiostream/io-matching.h>
 #include <libiostream/io-memory-descriptor.h>
 #include <libiostream/io-memory-map.h>
 #include <libiostream/io-notification-port.h>
+#include <libiostream/io-registry-entry.h>
+#include <libiostream/io-registry.h>
 #include <libiostream/io-service.h>
 #include <libiostream/io-stream-buffer-queue-entry.h>
 #include <libiostream/io-stream-buffer-queue.h>

@@ -12,6 +12,8 @@
 #include "libiostream/io-service-private.h"
 #include "libiostream/io-user-client-private.h"
 
+#include "memory-util.h"
+
 #include <glib-unix.h>
 #include <glib/gstdio.h>
 
@@ -29,18 +31,6 @@ typedef struct {
   char *directory;
   guint n_fds;
 } Fixture;
-
-static inline guint
-count_fds (void)
-{
-  g_autoptr (GDir) dir = g_dir_open ("/proc/self/fd", 0, NULL);
-  guint n = 0;
-
-  while (g_dir_read_name (dir) != NULL)
-    n++;
-
-  return n;
-}
 
 static inline void
 set_up (Fixture       *fixture,

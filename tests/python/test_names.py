@@ -118,7 +118,7 @@ class TestStub(TestCase):
         known = get_public(GObject.Object) | get_public(GObject.GEnum)
         known |= get_public(GObject.GFlags) | get_public(GObject.GBoxed)
         known |= get_public(GObject.GInterface) | get_public(Gio.Initable)
-        known |= get_public(Gio.AsyncInitable)
+        known |= get_public(Gio.AsyncInitable) | get_public(Gio.ListModel)
         # PyGObject shows fields.
         known |= {'parent_instance', 'reserved'}
         for name in self.classes:
