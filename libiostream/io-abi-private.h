@@ -81,6 +81,66 @@ typedef struct {
   IOAbiEntry entries[];
 } IOAbiRegion;
 
+/* The regions of a data queue, after the same rule: the producer's has the ring
+ * behind its first page, the consumer's is that page alone. The ring begins at
+ * the next multiple of the page size of the machine. */
+#define IO_ABI_DATA_MAGIC  0x71745349u /* "ISTq" */
+#define IO_ABI_DATA_HEADER 0x1000
+#define IO_ABI_DATA_ALIGN  8
+
+typedef enum {
+  IO_ABI_ROLE_PRODUCER = 1,
+  IO_ABI_ROLE_CONSUMER = 2
+} IOAbiRole;
+
+typedef struct {
+  /* 0x000: read once at attach, never again */
+  _Atomic uint32_t magic;
+  _Atomic uint16_t abi;
+  _Atomic uint8_t  role;
+  uint8_t pad0;
+  _Atomic uint32_t capacity;
+  _Atomic uint32_t ring_bytes;
+  _Atomic uint64_t start_position;
+  uint8_t pad1[128 - 24];
+
+  /* 0x080: 0 = awake, else the number of this sleep */
+  _Atomic uint32_t bell_epoch;
+  uint8_t pad2[128 - 4];
+
+  /* 0x100: bytes ever produced, or ever consumed */
+  _Atomic uint64_t position;
+  uint8_t pad3[128 - 8];
+
+  /* 0x180: the position of the consumer for which the producer sleeps */
+  _Atomic uint64_t wanted;
+  uint8_t pad4[128 - 8];
+
+  /* 0x200: 1 when this side ended the queue in order */
+  _Atomic uint32_t closed;
+  uint8_t reserved[IO_ABI_DATA_HEADER - 0x204];
+} IOAbiDataRegion;
+
+typedef struct {
+  _Atomic uint32_t size;  /* of the payload, as the producer gave it */
+  uint32_t         unused;
+  uint8_t          payload[];
+} IOAbiDataRecord;
+
+G_STATIC_ASSERT (sizeof (IOAbiDataRegion) == IO_ABI_DATA_HEADER);
+G_STATIC_ASSERT (sizeof (IOAbiDataRecord) == IO_ABI_DATA_ALIGN);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiDataRegion, magic) == 0x000);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiDataRegion, abi) == 0x004);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiDataRegion, role) == 0x006);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiDataRegion, capacity) == 0x008);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiDataRegion, ring_bytes) == 0x00c);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiDataRegion, start_position) == 0x010);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiDataRegion, bell_epoch) == 0x080);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiDataRegion, position) == 0x100);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiDataRegion, wanted) == 0x180);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiDataRegion, closed) == 0x200);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiDataRecord, size) == 0);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiDataRecord, payload) == 8);
 G_STATIC_ASSERT (sizeof (IOAbiEntry) == 1 << IO_ABI_ENTRY_SHIFT);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiEntry, tag) == 0);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiEntry, data_offset) == 4);

@@ -90,6 +90,21 @@ gboolean      io_connection_close_finish    (IOConnection         *self,
                                              GAsyncResult         *result,
                                              GError              **error);
 IO_AVAILABLE_IN_ALL
+IOSharedDataQueue *io_connection_get_data_queue (IOConnection     *self,
+                                             guint                 type,
+                                             GCancellable         *cancellable,
+                                             GError              **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+void          io_connection_get_data_queue_async (IOConnection    *self,
+                                             guint                 type,
+                                             GCancellable         *cancellable,
+                                             GAsyncReadyCallback   callback,
+                                             gpointer              user_data);
+IO_AVAILABLE_IN_ALL
+IOSharedDataQueue *io_connection_get_data_queue_finish (IOConnection *self,
+                                             GAsyncResult         *result,
+                                             GError              **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
 void          io_connection_hang_up         (IOConnection         *self);
 
 G_END_DECLS

@@ -185,4 +185,18 @@ typedef enum {
  */
 #define IO_STREAM_MAX_BUFFERS 65536u
 
+/**
+ * IOSharedDataQueueRole:
+ * @IO_SHARED_DATA_QUEUE_PRODUCER: this end enqueues records
+ * @IO_SHARED_DATA_QUEUE_CONSUMER: this end dequeues them
+ *
+ * What one end of an #IOSharedDataQueue does.
+ *
+ * Since: 1.0
+ */
+typedef enum {
+  IO_SHARED_DATA_QUEUE_PRODUCER = 1,
+  IO_SHARED_DATA_QUEUE_CONSUMER = 2
+} IOSharedDataQueueRole;
+
 G_END_DECLS

@@ -22,6 +22,8 @@ static const PacketType packet_types[] = {
   { IO_OPCODE_READY,            "()",        "()",            NULL    },
   { IO_OPCODE_CLOSE,            "()",        "()",            NULL    },
   { IO_OPCODE_GET_MEMORY,       "(u)",       "(uutttb)",      NULL    },
+  { IO_OPCODE_GET_QUEUE,        "(u)",       "(uuuu)",        NULL    },
+  { IO_OPCODE_QUEUE_READY,      "(u)",       "()",            NULL    },
   { IO_OPCODE_START,            "()",        "()",            NULL    },
   { IO_OPCODE_STOP,             "()",        "()",            NULL    },
   { IO_OPCODE_SUSPEND,          "()",        "()",            NULL    },

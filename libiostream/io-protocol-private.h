@@ -43,6 +43,15 @@ typedef enum {
                                        length, size of it all, writable;
                                        one descriptor */
 
+  /* data queues of user clients */
+  IO_OPCODE_GET_QUEUE      = 24, /* (u) type of queue
+                                    -> (uuuu) number of the queue, role of the client
+                                       (1: producer, 2: consumer), capacity, size
+                                       of the ring; three descriptors: the
+                                       producer's region, the consumer's, the
+                                       client's end of the bell */
+  IO_OPCODE_QUEUE_READY    = 25, /* (u) number -> (): the client has mapped it */
+
   /* streams; the numbers of Apple's selectors + 32 */
   IO_OPCODE_START            = 34, /* () -> () */
   IO_OPCODE_STOP             = 35, /* () -> () */

@@ -21,6 +21,7 @@ typedef struct _IONotificationPort       IONotificationPort;
 typedef struct _IORegistry               IORegistry;
 typedef struct _IORegistryEntry          IORegistryEntry;
 typedef struct _IOService                IOService;
+typedef struct _IOSharedDataQueue        IOSharedDataQueue;
 typedef struct _IOStream                 IOStream;
 typedef struct _IOStreamBuffer           IOStreamBuffer;
 typedef struct _IOStreamBufferQueue      IOStreamBufferQueue;

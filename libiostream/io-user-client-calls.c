@@ -150,6 +150,10 @@ answer (IOUserClient          *self,
       return g_variant_new ("(@a{sv})", _io_service_build_attributes (io_user_client_get_service (self)));
     case IO_OPCODE_GET_MEMORY:
       return answer_get_memory (self, body, fds, error);
+    case IO_OPCODE_GET_QUEUE:
+      return _io_user_client_answer_get_queue (self, body, fds, error);
+    case IO_OPCODE_QUEUE_READY:
+      return _io_user_client_answer_queue_ready (self, body, error);
     default:
       return func (self, header->opcode, body, fds, error);
     }

@@ -72,6 +72,19 @@ GBytes  *_io_user_client_answer         (IOUserClient          *self,
                                          const IOPacketHeader  *header,
                                          GVariant              *body,
                                          GUnixFDList          **fds);
+/* io-user-client-queues.c */
+IOSharedDataQueue *_io_user_client_no_queue (IOUserClient      *self,
+                                         guint                  type,
+                                         GError               **error);
+GVariant *_io_user_client_answer_get_queue (IOUserClient       *self,
+                                         GVariant              *args,
+                                         GUnixFDList          **fds,
+                                         GError               **error);
+GVariant *_io_user_client_answer_queue_ready (IOUserClient     *self,
+                                         GVariant              *args,
+                                         GError               **error);
+/* Ends the queues of the client; what is in them can still be taken. */
+void     _io_user_client_cut_queues     (IOUserClient          *self);
 /* It stood for a connection, and that is over. */
 gboolean _io_user_client_is_gone        (IOUserClient          *self);
 /* Whether IOService::client-opened was emitted for it, and not yet

@@ -118,6 +118,7 @@ end_connection (IOUserClient *self,
 
   priv->died = died;
   _io_channel_close (channel, last_words);
+  _io_user_client_cut_queues (self);
   if (died)
     klass->client_died (self);
   else if (klass->client_close != NULL)
@@ -274,6 +275,7 @@ io_user_client_class_init (IOUserClientClass *klass)
   klass->client_close = io_user_client_real_client_close;
   klass->client_died = io_user_client_real_client_died;
   klass->client_memory_for_type = io_user_client_real_client_memory_for_type;
+  klass->client_queue_for_type = _io_user_client_no_queue;
 
   /**
    * IOUserClient:connected:
@@ -725,6 +727,8 @@ _io_user_client_set_opened (IOUserClient *self,
   gboolean was_opened = priv->opened;
 
   priv->opened = opened;
+  if (!opened)
+    _io_user_client_cut_queues (self);
 
   return was_opened;
 }

@@ -25,6 +25,8 @@ G_DECLARE_DERIVABLE_TYPE (IOUserClient, io_user_client, IO, USER_CLIENT, GObject
  *   @client_close
  * @client_memory_for_type: gives the memory that the client asks for, and sets
  *   in @flags how it may map it. The default is %IO_STREAM_ERROR_UNSUPPORTED
+ * @client_queue_for_type: gives the queue that the client asks for, a new one
+ *   each time. The default is %IO_STREAM_ERROR_UNSUPPORTED
  *
  * The virtual methods of #IOUserClient. One of @client_close and @client_died
  * is called, once. All are called in the context of the service.
@@ -40,9 +42,12 @@ struct _IOUserClientClass {
                                                  guint              type,
                                                  IOMemoryMapFlags  *flags,
                                                  GError           **error);
+  IOSharedDataQueue  *(*client_queue_for_type)  (IOUserClient      *self,
+                                                 guint              type,
+                                                 GError           **error);
 
   /*< private >*/
-  gpointer _reserved[8];
+  gpointer _reserved[7];
 };
 
 IO_AVAILABLE_IN_ALL

@@ -16,6 +16,7 @@
 #include <libiostream/io-registry-entry.h>
 #include <libiostream/io-registry.h>
 #include <libiostream/io-service.h>
+#include <libiostream/io-shared-data-queue.h>
 #include <libiostream/io-stream-buffer-queue-entry.h>
 #include <libiostream/io-stream-buffer-queue.h>
 #include <libiostream/io-stream-buffer.h>
