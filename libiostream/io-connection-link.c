@@ -13,6 +13,7 @@
 
 #define MAX_PACKETS   32   /* per dispatch */
 #define MAX_OPEN_FDS   3
+#define MAX_QUEUE_FDS  3
 #define MAX_MEMORY_FDS 1
 
 typedef struct {
@@ -242,6 +243,8 @@ get_max_fds (const IOPacketHeader *header)
       return MAX_OPEN_FDS;
     case IO_OPCODE_GET_MEMORY:
       return MAX_MEMORY_FDS;
+    case IO_OPCODE_GET_QUEUE:
+      return MAX_QUEUE_FDS;
     case IO_OPCODE_GET_SYNC_BELL:
       return 1;
     default:

@@ -84,7 +84,7 @@ test_every_message (void)
       }
 
   /* 14 calls, as many answers, 1 event */
-  g_assert_cmpuint (found, ==, 29);
+  g_assert_cmpuint (found, ==, 33);
   g_assert_null (_io_packet_get_body_type (0, IO_OPCODE_HELLO));
 }
 

@@ -20,7 +20,8 @@ OPCODE = re.compile(r'IO_OPCODE_(\w+)\s*= (\d+)')
 ROW = re.compile(r'<row>(.*?)</row>', re.S)
 CELL = re.compile(r'<entry>(?:<literal>)?(.*?)(?:</literal>)?</entry>', re.S)
 # Whole classes that must be found in the porting table.
-PORTED = ('io_stream_', 'io_stream_buffer_', 'io_stream_connection_')
+PORTED = ('io_stream_', 'io_stream_buffer_', 'io_stream_connection_',
+          'io_shared_data_queue_')
 CONSTRUCTORS = re.compile(r'_(async|finish|get_type|new|new_for_\w+|copy|free)$')
 
 
