@@ -281,6 +281,57 @@ test_no_service (Fixture       *f,
   stream_util_assert_fails (io_connection_open (early, 0, NULL, err), IO_STREAM_ERROR_OFFLINE);
 }
 
+static gboolean
+open_and_close (Fixture  *f,
+                GError  **error)
+{
+  g_autoptr (IOConnection) connection = io_connection_new_for_service (f->service, error);
+  gboolean done;
+
+  if (connection == NULL)
+    return FALSE;
+
+  done = io_connection_open (connection, 0, NULL, error);
+  if (done)
+    io_connection_close (connection, NULL, NULL);
+  io_connection_hang_up (connection);
+
+  return done;
+}
+
+/* Both ends want descriptors; whichever is missing, none stays behind. */
+static void
+test_descriptors (Fixture       *f,
+                  gconstpointer  data)
+{
+  struct rlimit all, few;
+  guint n_failed = 0;
+  gboolean done = FALSE;
+
+  stream_util_assert_works (open_and_close (f, err));
+  g_assert_cmpint (getrlimit (RLIMIT_NOFILE, &all), ==, 0);
+  few = all;
+  for (guint n = 0; !done && n < 200; n++)
+    {
+      g_autoptr (GError) error = NULL;
+      guint n_fds = count_fds ();
+
+      few.rlim_cur = n;
+      g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &few), ==, 0);
+      done = open_and_close (f, &error);
+      g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &all), ==, 0);
+      if (!done)
+        {
+          g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES);
+          n_failed++;
+        }
+      g_assert_cmpuint (count_fds (), ==, n_fds);
+    }
+
+  g_assert_true (done);
+  g_assert_cmpuint (n_failed, >, 1);
+}
+
 /* --- the end ------------------------------------------------------------------- */
 
 static void
@@ -1207,6 +1258,7 @@ main (int   argc,
   ADD ("many-calls", NULL, test_many_calls);
   ADD ("many-connections", NULL, test_many_connections);
   ADD ("cancelled", NULL, test_cancelled);
+  ADD ("descriptors", NULL, test_descriptors);
   ADD ("refused", NULL, test_refused);
   ADD ("no-service", NULL, test_no_service);
   ADD ("terminated/unseen", GINT_TO_POINTER (FALSE), test_terminated);

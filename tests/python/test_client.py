@@ -3,7 +3,8 @@
 """A client in Python: connections and the frames they give."""
 
 from streamtest import *
-from streamtest import CONTROL_SIZE, DATA_SIZE, N_BUFFERS, StreamTestCase, send
+from streamtest import (CONTROL_SIZE, DATA_SIZE, N_BUFFERS, StreamTestCase,
+                        send, skip_if_local)
 
 import weakref
 
@@ -19,7 +20,7 @@ class TestWith(StreamTestCase):
         self.assertFalse(connection.is_open())
 
     def test_enter_opens(self):
-        connection = IOStream.StreamConnection.new_for_name('camera')
+        connection = self.connect()
         self.assertFalse(connection.is_open())
         with connection as entered:
             self.assertIs(entered, connection)
@@ -149,6 +150,7 @@ class TestIteration(StreamTestCase):
             texts = [bytes(frame.data[:4]) for frame in frames]
             self.assertEqual(texts, [b'last'])
 
+    @skip_if_local('the stream is for this thread alone')
     def test_ends_with_stop_while_waiting(self):
         with self.open() as connection:
             frames = iter(connection)
@@ -157,6 +159,7 @@ class TestIteration(StreamTestCase):
             self.assertEqual(list(frames), [])
             timer.join()
 
+    @skip_if_local('the stream is for this thread alone')
     def test_ends_with_terminate(self):
         with self.open() as connection:
             frames = iter(connection)
@@ -177,7 +180,7 @@ class TestIteration(StreamTestCase):
         bad = Bad(name='bad', work_loop=self.loop, buffer_count=2,
                   data_size=64)
         bad.register()
-        with IOStream.StreamConnection.open_name('bad') as connection:
+        with self.open('bad', bad) as connection:
             with self.assertStreamError(IOStream.StreamError.FAILED,
                                         'no light'):
                 iter(connection)
@@ -192,7 +195,7 @@ class TestIteration(StreamTestCase):
             self.assertEqual(bytes(next(two).data[:1]), b'2')
 
     def test_not_open(self):
-        connection = IOStream.StreamConnection.new_for_name('camera')
+        connection = self.connect()
         with self.assertStreamError(IOStream.StreamError.NOT_OPEN):
             iter(connection)
 
@@ -247,7 +250,7 @@ class TestRead(StreamTestCase):
                 connection.read('soon')
 
     def test_not_open(self):
-        connection = IOStream.StreamConnection.new_for_name('camera')
+        connection = self.connect()
         with self.assertStreamError(IOStream.StreamError.NOT_OPEN):
             connection.read()
 

@@ -3,7 +3,8 @@
 """When a buffer goes home, and that nothing reads it after that."""
 
 from streamtest import *
-from streamtest import DATA_SIZE, N_BUFFERS, StreamTestCase, send
+from streamtest import (DATA_SIZE, N_BUFFERS, StreamTestCase, send,
+                        skip_if_local)
 
 
 class LoanTestCase(StreamTestCase):
@@ -128,6 +129,7 @@ class TestHome(LoanTestCase):
         del kept
         self.assertHome()
 
+    @skip_if_local('the thread that serves cannot wait')
     def test_owner_waits_for_it(self):
         kept = [self.take() for _ in range(N_BUFFERS)]
         timer = threading.Timer(0.05, kept.clear)
