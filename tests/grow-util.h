@@ -89,7 +89,7 @@ grow_util_set_up (StreamPair   *pair,
 
   g_main_context_iteration (NULL, FALSE);
   pair->n_fds = count_fds ();
-  pair->loop = io_work_loop_new ("owner");
+  pair->loop = stream_util_new_loop ();
   pair->stream = g_initable_new (test_stream_get_type (), NULL, &error,
                                  "name", "test", "work-loop", pair->loop, "mode", mode,
                                  "buffer-count", count, "queue-length", length,
@@ -97,5 +97,5 @@ grow_util_set_up (StreamPair   *pair,
   g_assert_no_error (error);
   g_assert_true (io_service_register (IO_SERVICE (pair->stream), &error));
   g_assert_no_error (error);
-  pair->client = stream_util_open ("test");
+  pair->client = stream_util_open_stream (pair->stream);
 }
