@@ -3,6 +3,9 @@
 /* Baselines: what a Unix stream socket gives.
  *
  *   hop      from one byte sent until a sleeping reader has it
+ *   turn     from one byte sent until the one that answers it is here, one turn
+ *            after the other
+ *   turn-sleep  the same, and the one who answers has fallen asleep before
  *   frames   1080p RGB frames copied through: the sender writes every byte of
  *            a frame, the receiver reads every cache line of it */
 
@@ -99,6 +102,38 @@ send_hops (Bench *bench)
 }
 
 static void
+answer_turns (void *data)
+{
+  Bench *bench = data;
+  uint64_t word;
+
+  bench_meet (bench->shared, BENCH_CHILD, 1);
+  for (uint64_t i = 0; i < total (bench); i++)
+    {
+      receive_all (bench->fds[BENCH_CHILD], &word, sizeof word);
+      send_all (bench->fds[BENCH_CHILD], &word, sizeof word);
+    }
+}
+
+static void
+take_turns (Bench *bench,
+            bool   paced)
+{
+  for (uint64_t i = 0; i < total (bench); i++)
+    {
+      uint64_t now, word;
+
+      if (paced)
+        bench_spin (GAP_NS);
+      now = bench_now ();
+      send_all (bench->fds[BENCH_PARENT], &now, sizeof now);
+      receive_all (bench->fds[BENCH_PARENT], &word, sizeof word);
+      if (i >= bench->options.warm_up)
+        bench_sample (bench->shared, now);
+    }
+}
+
+static void
 receive_frames (void *data)
 {
   Bench *bench = data;
@@ -154,27 +189,32 @@ int
 main (int    argc,
       char **argv)
 {
-  static const BenchMode modes[] = { { "hop", 2000 }, { "frames", 300 }, { NULL } };
+  static const BenchMode modes[] = {
+    { "hop", 2000 }, { "turn", 50000 }, { "turn-sleep", 2000 }, { "frames", 300 }, { NULL }
+  };
   Bench bench = { 0 };
   uint64_t ns = 0;
-  bool hop;
+  bool hop, turn;
   pid_t child;
 
   bench_init (&bench.options, modes, argc, argv);
   hop = strcmp (bench.options.mode, "hop") == 0;
+  turn = strncmp (bench.options.mode, "turn", 4) == 0;
   bench.shared = bench_shared (bench.options.count);
   make_sockets (&bench);
-  child = bench_fork (hop ? receive_hops : receive_frames, &bench);
+  child = bench_fork (hop ? receive_hops : turn ? answer_turns : receive_frames, &bench);
 
   bench_meet (bench.shared, BENCH_PARENT, 1);
   if (hop)
     send_hops (&bench);
+  else if (turn)
+    take_turns (&bench, strcmp (bench.options.mode, "turn-sleep") == 0);
   else
     ns = send_frames (&bench);
   bench_join (child);
 
   bench_begin (&bench.options);
-  if (hop)
+  if (hop || turn)
     bench_latencies (bench.shared);
   else
     {

@@ -14,6 +14,9 @@
  *                  every cache line
  *   flow           64-byte entries, both sides wait when they have nothing to
  *                  do; with the number of times that either went to sleep
+ *   call           a synchronous call, there and back, one after the other; the
+ *                  owner is in its main loop, which stays hot
+ *   call-sleep     the same, and the owner has fallen asleep before
  *   python         64-byte entries, the client is bench-stream.py
  *   idle           nothing is sent for so many milliseconds; how often the
  *                  owner and the client wake up
@@ -50,6 +53,7 @@ typedef struct {
   gboolean   latency;
   gboolean   batched;
   gboolean   idle;
+  gboolean   calls;         /* nothing is sent */
   void     (*consume) (Bench              *bench,
                        IOStreamConnection *connection);
 } Kind;
@@ -246,6 +250,27 @@ consume_in_context (Bench              *bench,
     g_main_loop_run (bench->loop);
   io_stream_connection_set_output_callback (connection, NULL, NULL, NULL);
   g_main_loop_unref (bench->loop);
+}
+
+/* The callback of the owner does nothing. */
+static void
+consume_calling (Bench              *bench,
+                 IOStreamConnection *connection)
+{
+  for (guint64 i = 0; i < total (bench); i++)
+    {
+      g_autoptr (GError) error = NULL;
+      guint64 begin;
+
+      if (bench->kind->paced)
+        bench_spin (GAP_NS);
+      begin = bench_now ();
+      check (io_stream_connection_send_input_sync_notification (connection, 0, NULL, &error), "call", error);
+      if (!is_sampled (bench, i))
+        continue;
+      bench->sent_at[i - bench->options.warm_up] = begin;
+      bench->received_at[i - bench->options.warm_up] = bench_now ();
+    }
 }
 
 static void
@@ -455,6 +480,18 @@ run_idle_owner (Bench   *bench,
 }
 
 static guint64
+run_called_owner (Bench   *bench,
+                  guint64 *sleeps)
+{
+  make_stream (bench);
+  serve_until (bench, IO_STREAM_STATE_RUNNING);
+  serve_until (bench, IO_STREAM_STATE_CLOSED);
+  *sleeps = 0;
+
+  return 0;
+}
+
+static guint64
 run_owner (Bench   *bench,
            guint64 *sleeps)
 {
@@ -492,6 +529,8 @@ static const BenchMode modes[] = {
   { "batch", 2000000 },
   { "frames", 400 },
   { "flow", 1000000 },
+  { "call", 100000 },
+  { "call-sleep", 2000 },
   { "python", 200000 },
   { "idle", 300 },
   { "idle-context", 300 },
@@ -508,6 +547,8 @@ static const Kind kinds[] = {
   { 64, SMALL_SIZE, .batched = TRUE, .consume = consume_batches },
   { 4, BENCH_FRAME_SIZE, .consume = consume_waiting },
   { 64, SMALL_SIZE, .blocking = TRUE, .consume = consume_waiting },
+  { 1, SMALL_SIZE, .latency = TRUE, .calls = TRUE, .consume = consume_calling },
+  { 1, SMALL_SIZE, .latency = TRUE, .calls = TRUE, .paced = TRUE, .consume = consume_calling },
   { 64, SMALL_SIZE },
   { 4, SMALL_SIZE, .idle = TRUE, .consume = consume_waiting },
   { 4, SMALL_SIZE, .idle = TRUE, .consume = consume_in_context },
@@ -594,7 +635,10 @@ main (int    argc,
     bench_fail ("socketpair: %s", strerror (errno));
 
   child = bench_fork (bench.kind->consume != NULL ? run_client : run_python, &bench);
-  ns = bench.kind->idle ? run_idle_owner (&bench, &sleeps) : run_owner (&bench, &sleeps);
+  if (bench.kind->calls)
+    ns = run_called_owner (&bench, &sleeps);
+  else
+    ns = bench.kind->idle ? run_idle_owner (&bench, &sleeps) : run_owner (&bench, &sleeps);
   bench_join (child);
   if (bench.kind->blocking)
     io_service_terminate (IO_SERVICE (bench.stream));
