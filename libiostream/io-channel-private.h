@@ -31,6 +31,10 @@ typedef struct {
 #define IO_CHANNEL_MAX_EVENTS   32    /* due to a client that does not read */
 #define IO_CHANNEL_CALLS_RATE   1000  /* per second */
 #define IO_CHANNEL_CALLS_BURST  2000
+/* Of external methods, which are made for being called often; over it the
+ * client is not disconnected but read later. */
+#define IO_CHANNEL_METHODS_RATE  100000
+#define IO_CHANNEL_METHODS_BURST 20000
 
 IOChannel *_io_channel_new       (GSocket              *socket,
                                   GMainContext         *context);
@@ -53,6 +57,9 @@ void       _io_channel_set_funcs (IOChannel            *self,
 void       _io_channel_send      (IOChannel            *self,
                                   GBytes               *packet,
                                   GUnixFDList          *fds);
+/* Something is due that the client has not taken: what need not be sent should
+ * not be. */
+gboolean   _io_channel_is_congested (IOChannel          *self);
 /* Sends @last_words (taken over) if that goes at once, and ends the connection
  * for everybody who has a copy of it. Safe in a callback, and twice. */
 void       _io_channel_close     (IOChannel            *self,

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define PACKETS_PER_DISPATCH 32
+#define HOLD_USEC            1000
 
 typedef struct {
   GBytes      *packet;
@@ -36,6 +37,9 @@ struct _IOChannel {
   gboolean              trusted;       /* no bound on how often it calls */
   double                tokens;        /* calls that may still come */
   gint64                refilled;
+  double                method_tokens;
+  gint64                methods_refilled;
+  gboolean              held;          /* reads nothing until the next turn */
   pid_t                 pid;
 };
 
@@ -61,9 +65,11 @@ clear_pending (IOChannel *self)
 static void
 update_poll (IOChannel *self)
 {
+  GIOCondition condition = self->held ? 0 : G_IO_IN;
+
   if (self->source != NULL)
     g_source_modify_unix_fd (self->source, self->tag,
-                             g_queue_is_empty (&self->pending) ? G_IO_IN : G_IO_OUT);
+                             g_queue_is_empty (&self->pending) ? condition : G_IO_OUT);
 }
 
 static void
@@ -123,17 +129,54 @@ flush (IOChannel *self)
 }
 
 static gboolean
-take_token (IOChannel *self)
+take_token (double *tokens,
+            gint64 *refilled,
+            double  rate,
+            double  burst)
 {
   gint64 now = g_get_monotonic_time ();
 
-  self->tokens += (now - self->refilled) * (IO_CHANNEL_CALLS_RATE / (double) G_USEC_PER_SEC);
-  self->tokens = MIN (self->tokens, IO_CHANNEL_CALLS_BURST);
-  self->refilled = now;
-  if (self->tokens < 1)
+  *tokens = MIN (*tokens + (now - *refilled) * (rate / G_USEC_PER_SEC), burst);
+  *refilled = now;
+  if (*tokens < 1)
     return FALSE;
 
-  self->tokens -= 1;
+  *tokens -= 1;
+  return TRUE;
+}
+
+static gboolean
+is_method (const guint8 *buffer,
+           gsize         size)
+{
+  IOPacketHeader header;
+
+  if (size < sizeof header)
+    return FALSE;
+
+  memcpy (&header, buffer, sizeof header);
+
+  return header.opcode >= IO_OPCODE_METHOD && header.opcode <= IO_OPCODE_CANCEL;
+}
+
+/* FALSE if the client is to be disconnected for it. */
+static gboolean
+count_call (IOChannel    *self,
+            const guint8 *buffer,
+            gsize         size)
+{
+  if (!is_method (buffer, size))
+    return take_token (&self->tokens, &self->refilled, IO_CHANNEL_CALLS_RATE,
+                       IO_CHANNEL_CALLS_BURST);
+
+  if (!take_token (&self->method_tokens, &self->methods_refilled, IO_CHANNEL_METHODS_RATE,
+                   IO_CHANNEL_METHODS_BURST))
+    {
+      self->held = TRUE;
+      g_source_set_ready_time (self->source, g_get_monotonic_time () + HOLD_USEC);
+      update_poll (self);
+    }
+
   return TRUE;
 }
 
@@ -172,7 +215,7 @@ handle_packet (IOChannel    *self,
   g_autoptr (GError) error = NULL;
   IOPacketHeader header;
 
-  if (!self->trusted && !take_token (self))
+  if (!self->trusted && !count_call (self, buffer, size))
     {
       set_broken (self, IO_STREAM_ERROR_IPC_ERROR, "Too many calls came in a short time");
       return;
@@ -227,7 +270,7 @@ _io_channel_serve (IOChannel *self,
     return FALSE;
 
   flush (self);
-  while (n < max && self->source != NULL && self->broken == NULL &&
+  while (n < max && self->source != NULL && self->broken == NULL && !self->held &&
          g_queue_is_empty (&self->pending) && read_packet (self))
     n++;
   if (self->source != NULL && self->broken != NULL)
@@ -251,6 +294,7 @@ channel_source_dispatch (GSource     *source,
     return G_SOURCE_REMOVE;
 
   g_source_set_ready_time (source, -1);
+  self->held = FALSE;
   _io_channel_serve (self, PACKETS_PER_DISPATCH);
 
   return G_SOURCE_CONTINUE;
@@ -270,6 +314,8 @@ _io_channel_new (GSocket      *socket,
   self->pid = getpid ();
   self->tokens = IO_CHANNEL_CALLS_BURST;
   self->refilled = g_get_monotonic_time ();
+  self->method_tokens = IO_CHANNEL_METHODS_BURST;
+  self->methods_refilled = self->refilled;
   g_queue_init (&self->pending);
   g_socket_set_blocking (socket, FALSE);
   _io_fork_add_lifeline (g_socket_get_fd (socket));
@@ -359,6 +405,12 @@ _io_channel_send (IOChannel   *self,
   g_set_object (&pending->fds, fds);
   g_queue_push_tail (&self->pending, pending);
   update_poll (self);
+}
+
+gboolean
+_io_channel_is_congested (IOChannel *self)
+{
+  return !g_queue_is_empty (&self->pending);
 }
 
 /* A peer that left something unread in our end would be told of a reset

@@ -12,6 +12,10 @@
  * sent: there is one for each OPEN that stays without an answer at most. */
 #define MAX_CALLS            30
 #define MAX_PACKETS_AT_END 1024
+/* The owner has a bound of its own for asynchronous ones, which is lower. */
+#define MAX_ACTIONS       1024
+/* Reports that are not delivered yet, of one call: more are dropped. */
+#define MAX_DUE_PROGRESS    32
 
 struct _IOCall {
   IOConnection           *self;     /* a reference, if asynchronous */
@@ -20,6 +24,9 @@ struct _IOCall {
   gint64                  deadline; /* monotonic, -1 for none */
   gboolean                sync;
   gboolean                direct;   /* the answer is not left to the context */
+  gboolean                action;   /* the answer may take as long as it likes */
+  IOConnectionAnswerFunc  progress; /* NULL: nobody listens */
+  guint                   n_due;    /* reports in the inbox */
   IOConnectionAnswerFunc  func;     /* NULL: given up, the answer is ignored */
   gpointer                data;
   GSource                *cancel_source;
@@ -49,6 +56,7 @@ _io_connection_init_calls (IOConnection *self)
 {
   _io_connection_get_private (self)->calls =
     g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) _io_call_free);
+  _io_connection_get_private (self)->cancels = g_array_new (FALSE, FALSE, sizeof (guint32));
 }
 
 void
@@ -86,6 +94,7 @@ give_up (IOConnection *self,
   g_hash_table_steal_extended (priv->calls, GUINT_TO_POINTER (serial), NULL, (gpointer *) &call);
   ignored->serial = serial;
   ignored->opcode = call->opcode;
+  ignored->action = call->action;
   g_hash_table_insert (priv->calls, GUINT_TO_POINTER (serial), ignored);
 
   return call;
@@ -155,6 +164,7 @@ _io_connection_end_calls (IOConnection  *self,
       IOCall *call = NULL;
 
       g_hash_table_steal_extended (priv->calls, l->data, NULL, (gpointer *) &call);
+      priv->n_actions -= call->action;
       if (call->func == NULL)
         {
           _io_call_free (call);
@@ -207,10 +217,52 @@ _io_connection_take_reply (IOConnection         *self,
                         : "it answers another call than was made";
 
   g_hash_table_steal (priv->calls, GUINT_TO_POINTER (header->serial));
+  priv->n_actions -= call->action;
   if (call->func == NULL)
     _io_call_free (call);
   else
     answer_call (self, call, header, body, fds, fds_missing);
+
+  return NULL;
+}
+
+/* Reports wait in the inbox in front of the answer, which frees the call. */
+static void
+deliver_progress (IOConnection *self,
+                  GVariant     *value,
+                  GUnixFDList  *fds,
+                  const GError *error,
+                  gpointer      data)
+{
+  IOCall *call = data;
+
+  call->n_due--;
+  if (call->error == NULL)
+    call->progress (self, value, NULL, NULL, call->data);
+}
+
+const char *
+_io_connection_take_progress (IOConnection *self,
+                              GVariant     *body)
+{
+  g_autoptr (GVariant) value = NULL;
+  guint32 serial;
+  IOCall *call, *report;
+
+  g_variant_get (body, "(uv)", &serial, &value);
+  call = g_hash_table_lookup (_io_connection_get_private (self)->calls, GUINT_TO_POINTER (serial));
+  if (call == NULL || !call->action)
+    return "it reports on a call that was never made";
+  if (call->func == NULL || call->progress == NULL || call->n_due >= MAX_DUE_PROGRESS)
+    return NULL;
+
+  call->n_due++;
+  report = g_new0 (IOCall, 1);
+  report->self = g_object_ref (self);
+  report->func = deliver_progress;
+  report->data = call;
+  report->answer = g_steal_pointer (&value);
+  _io_connection_push_call (self, report);
 
   return NULL;
 }
@@ -277,6 +329,28 @@ next_serial (IOConnectionPrivate *priv)
   return priv->last_serial;
 }
 
+static gboolean
+check_room (IOConnection  *self,
+            IOOpcode       opcode,
+            gboolean       action,
+            GError       **error)
+{
+  IOConnectionPrivate *priv = _io_connection_get_private (self);
+  guint n_calls = g_hash_table_size (priv->calls) - priv->n_actions;
+
+  if (opcode == IO_OPCODE_CLOSE || opcode == IO_OPCODE_CANCEL)
+    return TRUE;
+  if (action ? priv->n_actions < MAX_ACTIONS : n_calls < MAX_CALLS)
+    return TRUE;
+
+  g_propagate_error (error, _io_connection_new_error (self, opcode,
+                                                      action ? IO_STREAM_ERROR_NO_RESOURCES
+                                                             : IO_STREAM_ERROR_NOT_RESPONDING,
+                                                      "%d calls have no answer",
+                                                      action ? MAX_ACTIONS : MAX_CALLS));
+  return FALSE;
+}
+
 static IOCall *
 start_call (IOConnection            *self,
             IOOpcode                 opcode,
@@ -291,15 +365,11 @@ start_call (IOConnection            *self,
   guint32 serial;
   IOCall *call;
 
-  if (!_io_connection_check (self, opcode, error))
+  gboolean action = opcode == IO_OPCODE_METHOD_ASYNC || opcode == IO_OPCODE_VARIANT_ASYNC ||
+                    opcode == IO_OPCODE_CANCEL;
+
+  if (!_io_connection_check (self, opcode, error) || !check_room (self, opcode, action, error))
     return NULL;
-  if (opcode != IO_OPCODE_CLOSE && g_hash_table_size (priv->calls) >= MAX_CALLS)
-    {
-      g_propagate_error (error, _io_connection_new_error (self, opcode,
-                                                          IO_STREAM_ERROR_NOT_RESPONDING,
-                                                          "%d calls have no answer", MAX_CALLS));
-      return NULL;
-    }
 
   serial = next_serial (priv);
   if (!send_packet (self, opcode, serial, sunk, error))
@@ -311,10 +381,12 @@ start_call (IOConnection            *self,
   call->self = func != NULL && !sync ? g_object_ref (self) : NULL;
   call->serial = serial;
   call->opcode = opcode;
-  call->deadline = priv->timeout < 0 ? -1 : g_get_monotonic_time () + priv->timeout;
+  call->action = action;
+  call->deadline = action || priv->timeout < 0 ? -1 : g_get_monotonic_time () + priv->timeout;
   call->sync = sync;
   call->func = func;
   call->data = data;
+  priv->n_actions += action;
   g_hash_table_insert (priv->calls, GUINT_TO_POINTER (serial), call);
 
   return call;
@@ -324,6 +396,26 @@ void
 _io_connection_send_close (IOConnection *self)
 {
   start_call (self, IO_OPCODE_CLOSE, NULL, FALSE, NULL, NULL, NULL);
+}
+
+/* The owner does not read at the moment: once it does it will answer
+ * something, and then this is tried again. */
+void
+_io_connection_send_cancels (IOConnection *self)
+{
+  IOConnectionPrivate *priv = _io_connection_get_private (self);
+  /* What cannot be sent leads back here, to find nothing. */
+  g_autoptr (GArray) due = g_steal_pointer (&priv->cancels);
+  guint n = 0;
+
+  priv->cancels = g_array_new (FALSE, FALSE, sizeof (guint32));
+  while (n < due->len &&
+         start_call (self, IO_OPCODE_CANCEL,
+                     g_variant_new ("(u)", g_array_index (due, guint32, n)), FALSE, NULL, NULL,
+                     NULL) != NULL)
+    n++;
+  if (n < due->len)
+    g_array_append_vals (priv->cancels, &g_array_index (due, guint32, n), due->len - n);
 }
 
 /* Asynchronous calls. */
@@ -337,19 +429,25 @@ cancelled_cb (GCancellable *cancellable,
 
   call = give_up (self, call->serial);
   g_cancellable_set_error_if_cancelled (cancellable, &call->error);
+  if (call->action)
+    {
+      g_array_append_val (_io_connection_get_private (self)->cancels, call->serial);
+      _io_connection_send_cancels (self);
+    }
   complete (self, call);
 
   return G_SOURCE_REMOVE;
 }
 
 gboolean
-_io_connection_start_call (IOConnection            *self,
-                           IOOpcode                 opcode,
-                           GVariant                *args,
-                           GCancellable            *cancellable,
-                           IOConnectionAnswerFunc   func,
-                           gpointer                 data,
-                           GError                 **error)
+_io_connection_start_action (IOConnection            *self,
+                             IOOpcode                 opcode,
+                             GVariant                *args,
+                             GCancellable            *cancellable,
+                             IOConnectionAnswerFunc   progress,
+                             IOConnectionAnswerFunc   func,
+                             gpointer                 data,
+                             GError                 **error)
 {
   IOConnectionPrivate *priv = _io_connection_get_private (self);
   IOCall *call;
@@ -365,6 +463,7 @@ _io_connection_start_call (IOConnection            *self,
   if (call == NULL)
     return FALSE;
 
+  call->progress = progress;
   if (cancellable != NULL)
     {
       call->cancel_source = g_cancellable_source_new (cancellable);
@@ -394,6 +493,18 @@ _io_connection_start_direct_call (IOConnection            *self,
   _io_connection_update_source (self);
 
   return TRUE;
+}
+
+gboolean
+_io_connection_start_call (IOConnection            *self,
+                           IOOpcode                 opcode,
+                           GVariant                *args,
+                           GCancellable            *cancellable,
+                           IOConnectionAnswerFunc   func,
+                           gpointer                 data,
+                           GError                 **error)
+{
+  return _io_connection_start_action (self, opcode, args, cancellable, NULL, func, data, error);
 }
 
 static void

@@ -4,6 +4,7 @@
 
 #include "io-channel-private.h"
 #include "io-connection-private.h"
+#include "io-memory-backing-private.h"
 #include "io-service.h"
 
 G_BEGIN_DECLS
@@ -23,6 +24,8 @@ typedef enum {
   IO_LINK_LOST,       /* by the owner, or because of it */
   IO_LINK_HUNG_UP     /* by ourselves */
 } IOLink;
+
+typedef struct _IOConnectionMethods IOConnectionMethods;
 
 typedef enum {
   IO_PHASE_CLOSED,
@@ -54,6 +57,9 @@ typedef struct {
 
   GHashTable              *calls;       /* serial -> Call: every one without an answer */
   guint32                  last_serial;
+  guint                    n_actions;   /* of them those whose answer takes its time */
+  GArray                  *cancels;     /* serials: CANCEL is due */
+  IOConnectionMethods     *methods;     /* io-connection-methods.c, -memory.c; NULL until needed */
   GQueue                   inbox;       /* calls that the source is to deliver, in order */
   gboolean                 end_due;     /* and after them the end */
   GSource                 *source;
@@ -185,6 +191,36 @@ gboolean    _io_connection_start_direct_call (IOConnection       *self,
 void        _io_connection_sleep        (IOConnection            *self,
                                          gint64                   deadline,
                                          GCancellable            *cancellable);
+/* The same; for a call with _ASYNC, @progress hears what comes before the
+ * answer. */
+gboolean    _io_connection_start_action (IOConnection            *self,
+                                         IOOpcode                 opcode,
+                                         GVariant                *args,
+                                         GCancellable            *cancellable,
+                                         IOConnectionAnswerFunc   progress,
+                                         IOConnectionAnswerFunc   func,
+                                         gpointer                 data,
+                                         GError                 **error);
+/* NULL, or what is wrong with this report. */
+const char *_io_connection_take_progress (IOConnection           *self,
+                                         GVariant                *body);
+void        _io_connection_send_cancels (IOConnection            *self);
+
+/* io-connection-methods.c, io-connection-memory.c */
+struct _IOConnectionMethods {
+  IOMemoryBacking *transfer;   /* the owner's, for large arguments */
+  guint64          n_sent;     /* calls whose arguments were put there */
+  guint64          n_taken;    /* of them those that the owner is done with */
+  GQueue           waiting;    /* tasks of calls that need it; they keep us alive */
+  gboolean         asking;     /* for it, asynchronously */
+  guint            n_asked;
+  guint            n_answered; /* the last of them that gave us memory */
+  GPtrArray       *memories;   /* of what io_connection_get_memory() gave */
+};
+
+IOConnectionMethods *_io_connection_ensure_methods (IOConnection *self);
+void        _io_connection_free_methods (IOConnection            *self);
+
 /* Sends CLOSE and does not wait for the answer. */
 void        _io_connection_send_close   (IOConnection            *self);
 

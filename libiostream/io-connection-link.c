@@ -37,6 +37,8 @@ get_operation (IOOpcode opcode)
       return "Closing";
     case IO_OPCODE_GET_MEMORY:
       return "Getting memory of";
+    case IO_OPCODE_GET_PORT:
+      return "Getting a port of";
     case IO_OPCODE_START:
       return "Starting";
     case IO_OPCODE_STOP:
@@ -242,6 +244,12 @@ get_max_fds (const IOPacketHeader *header)
     case IO_OPCODE_OPEN:
       return MAX_OPEN_FDS;
     case IO_OPCODE_GET_MEMORY:
+    case IO_OPCODE_METHOD:
+    case IO_OPCODE_METHOD_ASYNC:
+    case IO_OPCODE_VARIANT:
+    case IO_OPCODE_VARIANT_ASYNC:
+    case IO_OPCODE_GET_TRANSFER:
+    case IO_OPCODE_GET_PORT:
       return MAX_MEMORY_FDS;
     case IO_OPCODE_GET_QUEUE:
       return MAX_QUEUE_FDS;
@@ -273,8 +281,13 @@ take_packet (IOConnection *self,
     wrong = "it sends file descriptors where none belong";
   else if (header.kind == IO_PACKET_REPLY)
     wrong = _io_connection_take_reply (self, &header, body, fds, (flags & MSG_CTRUNC) != 0);
+  else if (header.opcode == IO_OPCODE_PROGRESS)
+    wrong = _io_connection_take_progress (self, body);
   else
     take_termination (self, body);
+
+  if (wrong == NULL && _io_connection_get_private (self)->cancels->len > 0)
+    _io_connection_send_cancels (self);
 
   if (wrong != NULL)
     _io_connection_lose (self, IO_STREAM_ERROR_IPC_ERROR, "the owner broke the protocol: %s",
@@ -457,6 +470,8 @@ _io_connection_drop_source (IOConnection *self)
 
   g_queue_clear_full (&priv->inbox, (GDestroyNotify) _io_call_free);
   g_clear_pointer (&priv->calls, g_hash_table_unref);
+  g_clear_pointer (&priv->cancels, g_array_unref);
+  _io_connection_free_methods (self);
   if (priv->source != NULL)
     g_source_destroy (priv->source);
   g_clear_pointer (&priv->source, g_source_unref);

@@ -6,7 +6,8 @@
 #error "Only <libiostream/iostream.h> can be included directly."
 #endif
 
-#include <libiostream/io-error.h>
+#include <libiostream/io-memory-descriptor.h>
+#include <libiostream/io-notification-port.h>
 #include <libiostream/io-types.h>
 
 G_BEGIN_DECLS
@@ -89,6 +90,95 @@ IO_AVAILABLE_IN_ALL
 gboolean      io_connection_close_finish    (IOConnection         *self,
                                              GAsyncResult         *result,
                                              GError              **error);
+
+/**
+ * IOConnectionProgressFunc:
+ * @connection: the connection
+ * @progress: what the owner reports
+ * @user_data: what was given with the call
+ *
+ * Hears how far an asynchronous call is. In the context of the connection,
+ * before the callback of the call.
+ *
+ * Since: 1.0
+ */
+typedef void (*IOConnectionProgressFunc) (IOConnection *connection,
+                                          GVariant     *progress,
+                                          gpointer      user_data);
+
+IO_AVAILABLE_IN_ALL
+gboolean      io_connection_call_method     (IOConnection             *self,
+                                             guint                     selector,
+                                             const guint64            *scalar_input,
+                                             guint                     n_scalar_input,
+                                             GBytes                   *structure_input,
+                                             guint                     max_scalar_output,
+                                             guint                     max_structure_output,
+                                             guint64                 **scalar_output,
+                                             guint                    *n_scalar_output,
+                                             GBytes                  **structure_output,
+                                             GCancellable             *cancellable,
+                                             GError                  **error);
+IO_AVAILABLE_IN_ALL
+void          io_connection_call_method_async (IOConnection             *self,
+                                               guint                     selector,
+                                               const guint64            *scalar_input,
+                                               guint                     n_scalar_input,
+                                               GBytes                   *structure_input,
+                                               guint                     max_scalar_output,
+                                               guint                     max_structure_output,
+                                               IOConnectionProgressFunc  progress,
+                                               gpointer                  progress_data,
+                                               GDestroyNotify            progress_destroy,
+                                               GCancellable             *cancellable,
+                                               GAsyncReadyCallback       callback,
+                                               gpointer                  user_data);
+IO_AVAILABLE_IN_ALL
+gboolean      io_connection_call_method_finish (IOConnection            *self,
+                                                GAsyncResult            *result,
+                                                guint64                **scalar_output,
+                                                guint                   *n_scalar_output,
+                                                GBytes                 **structure_output,
+                                                GError                 **error);
+IO_AVAILABLE_IN_ALL
+GVariant     *io_connection_call            (IOConnection             *self,
+                                             guint                     selector,
+                                             GVariant                 *parameters,
+                                             const GVariantType       *reply_type,
+                                             GCancellable             *cancellable,
+                                             GError                  **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+void          io_connection_call_async      (IOConnection             *self,
+                                             guint                     selector,
+                                             GVariant                 *parameters,
+                                             const GVariantType       *reply_type,
+                                             IOConnectionProgressFunc  progress,
+                                             gpointer                  progress_data,
+                                             GDestroyNotify            progress_destroy,
+                                             GCancellable             *cancellable,
+                                             GAsyncReadyCallback       callback,
+                                             gpointer                  user_data);
+IO_AVAILABLE_IN_ALL
+GVariant     *io_connection_call_finish     (IOConnection             *self,
+                                             GAsyncResult             *result,
+                                             GError                  **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+gboolean      io_connection_trap            (IOConnection             *self,
+                                             guint                     index,
+                                             guint32                   token,
+                                             GCancellable             *cancellable,
+                                             GError                  **error);
+IO_AVAILABLE_IN_ALL
+IOMemoryDescriptor *io_connection_get_memory (IOConnection            *self,
+                                              guint                    type,
+                                              GCancellable            *cancellable,
+                                              GError                 **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+IONotificationPort *io_connection_get_notification_port (IOConnection  *self,
+                                                         guint          type,
+                                                         guint64        reference,
+                                                         GCancellable  *cancellable,
+                                                         GError       **error) G_GNUC_WARN_UNUSED_RESULT;
 IO_AVAILABLE_IN_ALL
 IOSharedDataQueue *io_connection_get_data_queue (IOConnection     *self,
                                              guint                 type,

@@ -22,6 +22,14 @@ static const PacketType packet_types[] = {
   { IO_OPCODE_READY,            "()",        "()",            NULL    },
   { IO_OPCODE_CLOSE,            "()",        "()",            NULL    },
   { IO_OPCODE_GET_MEMORY,       "(u)",       "(uutttb)",      NULL    },
+  { IO_OPCODE_METHOD,           "(uataytuu)", "(atayt)",      NULL    },
+  { IO_OPCODE_METHOD_ASYNC,     "(uataytuu)", "(atayt)",      NULL    },
+  { IO_OPCODE_VARIANT,          "(uvst)",    "(vst)",         NULL    },
+  { IO_OPCODE_VARIANT_ASYNC,    "(uvst)",    "(vst)",         NULL    },
+  { IO_OPCODE_GET_TRANSFER,     "(t)",       "(t)",           NULL    },
+  { IO_OPCODE_TRAP,             "(uu)",      "()",            NULL    },
+  { IO_OPCODE_GET_PORT,         "(ut)",      "()",            NULL    },
+  { IO_OPCODE_CANCEL,           "(u)",       "()",            NULL    },
   { IO_OPCODE_GET_QUEUE,        "(u)",       "(uuuu)",        NULL    },
   { IO_OPCODE_QUEUE_READY,      "(u)",       "()",            NULL    },
   { IO_OPCODE_START,            "()",        "()",            NULL    },
@@ -33,6 +41,7 @@ static const PacketType packet_types[] = {
   { IO_OPCODE_GET_BUFFERS,      "(u)",       "(uua(uttutt))", NULL    },
   { IO_OPCODE_GET_SYNC_BELL,    "()",        "()",            NULL    },
   { IO_OPCODE_TERMINATED,       NULL,        NULL,            "(us)"  },
+  { IO_OPCODE_PROGRESS,         NULL,        NULL,            "(uv)"  },
 };
 
 static const char *

@@ -6,10 +6,11 @@
 
 /* Version 1 of the control protocol, as written down in doc/protocol.xml: one
  * message is one packet of a SOCK_SEQPACKET socket, a header of 16 bytes and a
- * GVariant, at most 4,096 bytes in all, in the byte order of the machine. */
+ * GVariant, at most 8,192 bytes in all, in the byte order of the machine: room
+ * for a struct of 4,096 bytes and 16 scalars, and what goes with them. */
 
 #define IO_PROTOCOL_VERSION      1
-#define IO_PROTOCOL_MAX_PACKET   4096
+#define IO_PROTOCOL_MAX_PACKET   8192
 #define IO_PROTOCOL_HEADER_SIZE  16
 
 typedef enum {
@@ -43,6 +44,25 @@ typedef enum {
                                        length, size of it all, writable;
                                        one descriptor */
 
+  /* external methods. A struct or a value that is too large for a packet is in
+     a memory, and its length in the packet: on its way to the owner in the one
+     that GET_TRANSFER gave, else in the one that comes with the answer. */
+  IO_OPCODE_METHOD           = 16, /* (uataytuu) selector, scalars, struct, its
+                                      length if it is in the memory (else 0),
+                                      scalars and bytes to answer with
+                                      -> (atayt) scalars, struct, its length if
+                                         it is in a memory; one descriptor then */
+  IO_OPCODE_METHOD_ASYNC     = 17, /* the same, answered whenever the owner
+                                      likes; may be preceded by PROGRESS */
+  IO_OPCODE_VARIANT          = 18, /* (uvst) selector, parameters; their type and
+                                      length if they are in the memory
+                                      -> (vst) likewise */
+  IO_OPCODE_VARIANT_ASYNC    = 19, /* the same, as METHOD_ASYNC */
+  IO_OPCODE_GET_TRANSFER     = 20, /* (t) bytes wanted -> (t) size; one descriptor */
+  IO_OPCODE_TRAP             = 21, /* (uu) index, token -> () */
+  IO_OPCODE_GET_PORT         = 22, /* (ut) type, reference -> (); one descriptor */
+  IO_OPCODE_CANCEL           = 23, /* (u) serial of a call with _ASYNC -> () */
+
   /* data queues of user clients */
   IO_OPCODE_GET_QUEUE      = 24, /* (u) type of queue
                                     -> (uuuu) number of the queue, role of the client
@@ -71,7 +91,8 @@ typedef enum {
   /* events, from the owner; what changes while a stream is open stands in the
      owner's region instead, so that a client that never reads its control
      socket learns of it too */
-  IO_OPCODE_TERMINATED     = 64  /* (us) IOStreamError or 0, reason */
+  IO_OPCODE_TERMINATED     = 64, /* (us) IOStreamError or 0, reason */
+  IO_OPCODE_PROGRESS       = 72  /* (uv) serial of a call with _ASYNC, value */
 } IOOpcode;
 
 /* Answer to OPEN of a stream: a{sv} with

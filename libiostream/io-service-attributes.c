@@ -14,7 +14,7 @@
  *
  * Sets something that clients can know about the service, such as the size of
  * its pictures. A floating @value is taken over. All attributes together go
- * into one message of 4,096 bytes; if they do not fit, clients get none.
+ * into one message of 8,192 bytes; if they do not fit, clients get none.
  *
  * Clients see an attribute that changes while they are connected when they ask
  * again. The library adds "pid" and "uid" for them.

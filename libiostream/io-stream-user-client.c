@@ -204,10 +204,55 @@ io_stream_user_client_client_memory_for_type (IOUserClient      *client,
   return _io_stream_get_memory (stream, type, error);
 }
 
+/* What came is collected first, so that the handler finds it. */
+static void
+announce_input (IOStream *stream,
+                guint32   token)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (stream);
+
+  g_mutex_lock (&priv->lock);
+  _io_stream_drain_locked (priv);
+  priv->link->has_news = FALSE;
+  g_mutex_unlock (&priv->lock);
+
+  _io_stream_announce_input (stream, token);
+}
+
+/* Trap 1 of the original, synchronous input, goes through shared memory. */
+static gboolean
+io_stream_user_client_trap (IOUserClient  *client,
+                            guint          index,
+                            guint32        token,
+                            GError       **error)
+{
+  IOStream *stream = get_stream (client);
+
+  if (stream == NULL)
+    {
+      set_no_stream_error (client, error);
+      return FALSE;
+    }
+  if (!check_open (stream, client, error))
+    return FALSE;
+
+  switch (index)
+    {
+    case 0:
+      announce_input (stream, token);
+      return TRUE;
+    default:
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_ARGUMENT,
+                   "Stream “%s” has no trap %u", io_service_get_name (IO_SERVICE (stream)), index);
+      return FALSE;
+    }
+}
+
 static void
 io_stream_user_client_class_init (IOStreamUserClientClass *klass)
 {
   IO_USER_CLIENT_CLASS (klass)->client_memory_for_type = io_stream_user_client_client_memory_for_type;
+  IO_USER_CLIENT_CLASS (klass)->trap = io_stream_user_client_trap;
 }
 
 static void

@@ -13,8 +13,11 @@
 
 G_BEGIN_DECLS
 
+typedef struct _IOAction                 IOAction;
 typedef struct _IOBufferMemoryDescriptor IOBufferMemoryDescriptor;
 typedef struct _IOConnection             IOConnection;
+typedef struct _IOExternalMethodArguments IOExternalMethodArguments;
+typedef struct _IOExternalMethodDispatch IOExternalMethodDispatch;
 typedef struct _IOMemoryDescriptor       IOMemoryDescriptor;
 typedef struct _IOMemoryMap              IOMemoryMap;
 typedef struct _IONotificationPort       IONotificationPort;

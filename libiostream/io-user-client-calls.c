@@ -154,6 +154,13 @@ answer (IOUserClient          *self,
       return _io_user_client_answer_get_queue (self, body, fds, error);
     case IO_OPCODE_QUEUE_READY:
       return _io_user_client_answer_queue_ready (self, body, error);
+    case IO_OPCODE_METHOD:
+    case IO_OPCODE_VARIANT:
+    case IO_OPCODE_GET_TRANSFER:
+    case IO_OPCODE_TRAP:
+    case IO_OPCODE_GET_PORT:
+    case IO_OPCODE_CANCEL:
+      return _io_user_client_call_method (self, header->opcode, body, fds, error);
     default:
       return func (self, header->opcode, body, fds, error);
     }

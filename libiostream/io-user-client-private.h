@@ -46,6 +46,54 @@ guint64  _io_user_client_get_max_bytes   (IOUserClient        *self);
 
 /* The rest is for the service layer alone. */
 
+/* Sends a packet, which is taken over, as _io_channel_send(). Nothing if the
+ * connection is over. */
+void     _io_user_client_send           (IOUserClient          *self,
+                                         GBytes                *packet,
+                                         GUnixFDList           *fds);
+gboolean _io_user_client_is_congested   (IOUserClient          *self);
+
+/* io-user-client-methods.c: methods, traps, ports, actions. */
+typedef struct _IOUserClientMethods IOUserClientMethods;
+
+IOUserClientMethods **_io_user_client_get_methods (IOUserClient *self);
+/* Answers METHOD, VARIANT, GET_TRANSFER, TRAP, GET_PORT and CANCEL. As
+ * IOUserClientCallFunc. */
+GVariant *_io_user_client_call_method   (IOUserClient          *self,
+                                         IOOpcode               opcode,
+                                         GVariant              *args,
+                                         GUnixFDList          **fds,
+                                         GError               **error);
+/* METHOD_ASYNC or VARIANT_ASYNC, which is answered now or later. */
+void     _io_user_client_run_async      (IOUserClient          *self,
+                                         const IOPacketHeader  *header,
+                                         GVariant              *body);
+void     _io_user_client_forget_action  (IOUserClient          *self,
+                                         guint32                serial);
+/* At the end of the connection: before, and after, the class is told. */
+void     _io_user_client_abort_actions  (IOUserClient          *self);
+void     _io_user_client_drop_methods   (IOUserClient          *self);
+void     _io_user_client_free_methods   (IOUserClient          *self);
+
+gboolean  _io_user_client_real_external_method (IOUserClient               *self,
+                                                guint                       selector,
+                                                IOExternalMethodArguments  *arguments,
+                                                GError                    **error);
+GVariant *_io_user_client_real_method   (IOUserClient          *self,
+                                         guint                  selector,
+                                         GVariant              *parameters,
+                                         IOAction              *action,
+                                         GError               **error);
+gboolean  _io_user_client_real_trap     (IOUserClient          *self,
+                                         guint                  index,
+                                         guint32                token,
+                                         GError               **error);
+gboolean  _io_user_client_real_register_notification_port (IOUserClient        *self,
+                                                           IONotificationPort  *port,
+                                                           guint                type,
+                                                           guint64              reference,
+                                                           GError             **error);
+
 /* Makes a fresh user client stand for a connection. FALSE if it does so
  * already. */
 gboolean _io_user_client_attach         (IOUserClient          *self,

@@ -36,6 +36,13 @@
  * for the client if it was open (#IOService::client-died, if so, and
  * #IOService::client-closed), and the service drops its reference.
  *
+ * What else a client can ask of it are external methods; see
+ * #IOUserClientClass.external_method(), #IOUserClientClass.method(), and the
+ * chapter on external methods. A client that is let in can call them whether or
+ * not it has the service open; a method that wants it open asks
+ * io_service_is_open(). At the end of the connection all actions without an
+ * answer are aborted first (#IOAction::aborted).
+ *
  * # Ownership #
  *
  * The service owns its user clients while they are connected, and each of them
@@ -73,6 +80,7 @@ typedef struct {
   IOUserClientCallFunc  call_func;
   guint                 max_buffers;
   guint64               max_bytes;
+  IOUserClientMethods  *methods;       /* NULL until needed */
   pid_t                 owner_pid;
   guint                 attached : 1;
   guint                 welcome : 1;
@@ -119,11 +127,13 @@ end_connection (IOUserClient *self,
   priv->died = died;
   _io_channel_close (channel, last_words);
   _io_user_client_cut_queues (self);
+  _io_user_client_abort_actions (self);
   if (died)
     klass->client_died (self);
   else if (klass->client_close != NULL)
     klass->client_close (self);
 
+  _io_user_client_drop_methods (self);
   _io_service_forget_client (priv->service, self);
   service = g_steal_pointer (&priv->service);
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_CONNECTED]);
@@ -144,6 +154,13 @@ packet_cb (IOChannel            *channel,
   if (header->kind != IO_PACKET_CALL)
     {
       _io_user_client_violation (self, "A message of kind %u is not a call", header->kind);
+      return;
+    }
+
+  if (body != NULL && (header->opcode == IO_OPCODE_METHOD_ASYNC ||
+                       header->opcode == IO_OPCODE_VARIANT_ASYNC))
+    {
+      _io_user_client_run_async (self, header, body);
       return;
     }
 
@@ -187,6 +204,71 @@ static void
 io_user_client_real_client_close (IOUserClient *self)
 {
 }
+
+/**
+ * IOUserClientClass::external_method:
+ * @self: a user client
+ * @selector: the number of the method
+ * @arguments: what the client gives, and where the results go
+ * @error: return location for an error, which the client gets
+ *
+ * The client calls a method, with io_connection_call_method() or
+ * io_connection_call_method_async(). The default looks @selector up in the
+ * table of io_user_client_set_dispatch() or of the class, and checks counts
+ * and sizes. An override can chain up for the selectors that it does not know.
+ *
+ * Returns: %TRUE on success. After an asynchronous call, the action of
+ *   @arguments is what answers
+ * Since: 1.0
+ */
+
+/**
+ * IOUserClientClass::method:
+ * @self: a user client
+ * @selector: the number of the method
+ * @parameters: what the client gives, of any type
+ * @action: (nullable): how to answer later, after an asynchronous call; take a
+ *   reference to do so. %NULL if the client waits
+ * @error: return location for an error, which the client gets
+ *
+ * The client calls a typed method, with io_connection_call() or
+ * io_connection_call_async().
+ *
+ * Returns: (transfer full) (nullable): the answer; taken over if floating. %NULL
+ *   without an error is the empty tuple if the client waits; if there is an
+ *   @action, that is what answers
+ * Since: 1.0
+ */
+
+/**
+ * IOUserClientClass::trap:
+ * @self: a user client
+ * @index: which trap
+ * @token: what the client gives
+ * @error: return location for an error, which the client gets
+ *
+ * The client calls a trap, with io_connection_trap(). Trap 0 of a stream is
+ * the notification of input.
+ *
+ * Returns: %TRUE on success
+ * Since: 1.0
+ */
+
+/**
+ * IOUserClientClass::register_notification_port:
+ * @self: a user client
+ * @port: the owner's end of a new port
+ * @type: which port
+ * @reference: what the client gave with it
+ * @error: return location for an error, which the client gets
+ *
+ * The client asks for a port, with io_connection_get_notification_port(). To
+ * ring it the owner keeps a reference. It is closed when the connection ends,
+ * or the client asks for another one of the same type.
+ *
+ * Returns: %TRUE to give it
+ * Since: 1.0
+ */
 
 /**
  * IOUserClientClass::client_memory_for_type:
@@ -258,6 +340,7 @@ io_user_client_finalize (GObject *object)
 
   /* A connection keeps its user client alive. */
   g_warn_if_fail (priv->channel == NULL);
+  _io_user_client_free_methods (IO_USER_CLIENT (object));
   g_free (priv->client_name);
 
   G_OBJECT_CLASS (io_user_client_parent_class)->finalize (object);
@@ -276,6 +359,10 @@ io_user_client_class_init (IOUserClientClass *klass)
   klass->client_died = io_user_client_real_client_died;
   klass->client_memory_for_type = io_user_client_real_client_memory_for_type;
   klass->client_queue_for_type = _io_user_client_no_queue;
+  klass->external_method = _io_user_client_real_external_method;
+  klass->method = _io_user_client_real_method;
+  klass->trap = _io_user_client_real_trap;
+  klass->register_notification_port = _io_user_client_real_register_notification_port;
 
   /**
    * IOUserClient:connected:
@@ -621,6 +708,33 @@ _io_user_client_send_event (IOUserClient *self,
     _io_channel_send (priv->channel, packet, NULL);
   else if (error != NULL)
     g_warning ("%s", error->message);
+}
+
+void
+_io_user_client_send (IOUserClient *self,
+                      GBytes       *packet,
+                      GUnixFDList  *fds)
+{
+  IOChannel *channel = get_private (self)->channel;
+
+  if (channel != NULL)
+    _io_channel_send (channel, packet, fds);
+  else
+    g_bytes_unref (packet);
+}
+
+gboolean
+_io_user_client_is_congested (IOUserClient *self)
+{
+  IOChannel *channel = get_private (self)->channel;
+
+  return channel != NULL && _io_channel_is_congested (channel);
+}
+
+IOUserClientMethods **
+_io_user_client_get_methods (IOUserClient *self)
+{
+  return &get_private (self)->methods;
 }
 
 void

@@ -6,7 +6,10 @@
 #error "Only <libiostream/iostream.h> can be included directly."
 #endif
 
+#include <libiostream/io-action.h>
+#include <libiostream/io-external-method.h>
 #include <libiostream/io-memory-descriptor.h>
+#include <libiostream/io-notification-port.h>
 #include <libiostream/io-service.h>
 
 G_BEGIN_DECLS
@@ -27,6 +30,14 @@ G_DECLARE_DERIVABLE_TYPE (IOUserClient, io_user_client, IO, USER_CLIENT, GObject
  *   in @flags how it may map it. The default is %IO_STREAM_ERROR_UNSUPPORTED
  * @client_queue_for_type: gives the queue that the client asks for, a new one
  *   each time. The default is %IO_STREAM_ERROR_UNSUPPORTED
+ * @external_method: the client calls a method with scalars and a struct. The
+ *   default looks into the dispatch table
+ * @method: the client calls a typed method. The default calls what
+ *   io_service_add_method() added
+ * @trap: the client calls a trap: one number of 32 bits and no result. The
+ *   default is %IO_STREAM_ERROR_BAD_ARGUMENT
+ * @register_notification_port: the client asks for a port, and @port is the
+ *   owner's end of it. The default is %IO_STREAM_ERROR_UNSUPPORTED
  *
  * The virtual methods of #IOUserClient. One of @client_close and @client_died
  * is called, once. All are called in the context of the service.
@@ -45,9 +56,27 @@ struct _IOUserClientClass {
   IOSharedDataQueue  *(*client_queue_for_type)  (IOUserClient      *self,
                                                  guint              type,
                                                  GError           **error);
+  gboolean            (*external_method)        (IOUserClient               *self,
+                                                 guint                       selector,
+                                                 IOExternalMethodArguments  *arguments,
+                                                 GError                    **error);
+  GVariant           *(*method)                 (IOUserClient      *self,
+                                                 guint              selector,
+                                                 GVariant          *parameters,
+                                                 IOAction          *action,
+                                                 GError           **error);
+  gboolean            (*trap)                   (IOUserClient      *self,
+                                                 guint              index,
+                                                 guint32            token,
+                                                 GError           **error);
+  gboolean            (*register_notification_port) (IOUserClient        *self,
+                                                     IONotificationPort  *port,
+                                                     guint                type,
+                                                     guint64              reference,
+                                                     GError             **error);
 
   /*< private >*/
-  gpointer _reserved[7];
+  gpointer _reserved[3];
 };
 
 IO_AVAILABLE_IN_ALL
@@ -76,6 +105,14 @@ IOMemoryDescriptor *io_user_client_get_memory      (IOUserClient      *self,
                                                     guint              type,
                                                     IOMemoryMapFlags  *flags,
                                                     GError           **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+void                io_user_client_set_dispatch    (IOUserClient                    *self,
+                                                    const IOExternalMethodDispatch  *table,
+                                                    guint                            n_methods);
+IO_AVAILABLE_IN_ALL
+void                io_user_client_class_set_dispatch (IOUserClientClass               *klass,
+                                                       const IOExternalMethodDispatch  *table,
+                                                       guint                            n_methods);
 IO_AVAILABLE_IN_ALL
 void                io_user_client_terminate       (IOUserClient      *self,
                                                     const GError      *reason);

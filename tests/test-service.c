@@ -461,7 +461,7 @@ test_too_many_attributes (Fixture       *fixture,
                           gconstpointer  data)
 {
   IOService *service = new_registered ("one");
-  g_autofree char *text = g_strnfill (5000, 'x');
+  g_autofree char *text = g_strnfill (IO_PROTOCOL_MAX_PACKET, 'x');
   int fd;
 
   io_service_set_attribute (service, "long", g_variant_new_string (text));
