@@ -108,6 +108,35 @@ test_close (Fixture       *fixture,
   finish_service (service);
 }
 
+/* Asked for in the thread that serves. */
+static void
+test_local (Fixture       *fixture,
+            gconstpointer  data)
+{
+  IOService *service = new_queue_service ();
+  g_autoptr (GError) error = NULL;
+  Client client = { 0, };
+
+  client.connection = io_connection_new_for_service (service, &error);
+  g_assert_no_error (error);
+  g_assert_true (io_connection_open (client.connection, 0, NULL, &error));
+  for (guint i = 0; i < 2; i++)
+    {
+      client.queue = io_connection_get_data_queue (client.connection, i, NULL, &error);
+      g_assert_no_error (error);
+      assert_enqueue (i == 0 ? last_queue : client.queue, 500, 7);
+      assert_dequeue (i == 0 ? client.queue : last_queue, 500, 7);
+      g_clear_object (&client.queue);
+    }
+  g_assert_null (io_connection_get_data_queue (client.connection, 9, NULL, &error));
+  g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED);
+  io_connection_hang_up (client.connection);
+  g_assert_false (io_service_is_open (service, NULL));
+
+  client_clear (&client);
+  finish_service (service);
+}
+
 /* Before the client comes, and handed over once. */
 static void
 test_hand_over (Fixture       *fixture,
@@ -399,6 +428,7 @@ main (int    argc,
   g_task_run_in_thread_sync (task, nothing_thread);
 
   ADD ("/data-queue-service/close", test_close);
+  ADD ("/data-queue-service/local", test_local);
   ADD ("/data-queue-service/hand-over", test_hand_over);
   ADD ("/data-queue-service/limits", test_limits);
   ADD ("/data-queue-service/too-much", test_too_much);
