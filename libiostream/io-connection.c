@@ -352,11 +352,11 @@ io_connection_finalize (GObject *object)
   G_OBJECT_CLASS (io_connection_parent_class)->finalize (object);
 }
 
-static void
-install_properties (GObjectClass *object_class)
-{
-  const GParamFlags flags = G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY;
+#define COMMON_FLAGS (G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY)
 
+static void
+define_settings (void)
+{
   /**
    * IOConnection:name:
    *
@@ -367,7 +367,7 @@ install_properties (GObjectClass *object_class)
    */
   properties[PROP_NAME] =
     g_param_spec_string ("name", NULL, NULL, NULL,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | flags);
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | COMMON_FLAGS);
 
   /**
    * IOConnection:socket:
@@ -380,7 +380,7 @@ install_properties (GObjectClass *object_class)
    */
   properties[PROP_SOCKET] =
     g_param_spec_object ("socket", NULL, NULL, G_TYPE_SOCKET,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | flags);
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | COMMON_FLAGS);
 
   /**
    * IOConnection:service:
@@ -395,7 +395,7 @@ install_properties (GObjectClass *object_class)
    */
   properties[PROP_SERVICE] =
     g_param_spec_object ("service", NULL, NULL, IO_TYPE_SERVICE,
-                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | flags);
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | COMMON_FLAGS);
 
   /**
    * IOConnection:timeout:
@@ -407,8 +407,12 @@ install_properties (GObjectClass *object_class)
    */
   properties[PROP_TIMEOUT] =
     g_param_spec_int64 ("timeout", NULL, NULL, -1, G_MAXINT64, DEFAULT_TIMEOUT,
-                        G_PARAM_READWRITE | G_PARAM_CONSTRUCT | flags);
+                        G_PARAM_READWRITE | G_PARAM_CONSTRUCT | COMMON_FLAGS);
+}
 
+static void
+define_properties (void)
+{
   /**
    * IOConnection:connected:
    *
@@ -417,7 +421,7 @@ install_properties (GObjectClass *object_class)
    * Since: 1.0
    */
   properties[PROP_CONNECTED] =
-    g_param_spec_boolean ("connected", NULL, NULL, FALSE, G_PARAM_READABLE | flags);
+    g_param_spec_boolean ("connected", NULL, NULL, FALSE, G_PARAM_READABLE | COMMON_FLAGS);
 
   /**
    * IOConnection:opened:
@@ -428,7 +432,7 @@ install_properties (GObjectClass *object_class)
    * Since: 1.0
    */
   properties[PROP_OPENED] =
-    g_param_spec_boolean ("opened", NULL, NULL, FALSE, G_PARAM_READABLE | flags);
+    g_param_spec_boolean ("opened", NULL, NULL, FALSE, G_PARAM_READABLE | COMMON_FLAGS);
 
   /**
    * IOConnection:error:
@@ -438,7 +442,7 @@ install_properties (GObjectClass *object_class)
    * Since: 1.0
    */
   properties[PROP_ERROR] =
-    g_param_spec_boxed ("error", NULL, NULL, G_TYPE_ERROR, G_PARAM_READABLE | flags);
+    g_param_spec_boxed ("error", NULL, NULL, G_TYPE_ERROR, G_PARAM_READABLE | COMMON_FLAGS);
 
   /**
    * IOConnection:service-class:
@@ -449,9 +453,7 @@ install_properties (GObjectClass *object_class)
    * Since: 1.0
    */
   properties[PROP_SERVICE_CLASS] =
-    g_param_spec_string ("service-class", NULL, NULL, NULL, G_PARAM_READABLE | flags);
-
-  g_object_class_install_properties (object_class, N_PROPS, properties);
+    g_param_spec_string ("service-class", NULL, NULL, NULL, G_PARAM_READABLE | COMMON_FLAGS);
 }
 
 static void
@@ -464,7 +466,9 @@ io_connection_class_init (IOConnectionClass *klass)
   object_class->dispose = io_connection_dispose;
   object_class->finalize = io_connection_finalize;
 
-  install_properties (object_class);
+  define_settings ();
+  define_properties ();
+  g_object_class_install_properties (object_class, N_PROPS, properties);
 
   /**
    * IOConnection::disconnected:

@@ -6,7 +6,6 @@
 
 #include "io-enum-types.h"
 #include "io-fork-private.h"
-#include "io-stream.h"
 
 /**
  * SECTION:io-stream-connection
@@ -242,11 +241,11 @@ io_stream_connection_set_property (GObject      *object,
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
 }
 
-static void
-install_properties (GObjectClass *object_class)
-{
-  const GParamFlags readable = G_PARAM_READABLE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY;
+#define READABLE (G_PARAM_READABLE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY)
 
+static void
+define_properties (void)
+{
   /**
    * IOStreamConnection:mode:
    *
@@ -256,7 +255,7 @@ install_properties (GObjectClass *object_class)
    */
   properties[PROP_MODE] =
     g_param_spec_enum ("mode", NULL, NULL, IO_TYPE_STREAM_MODE, IO_STREAM_MODE_OUTPUT,
-                      readable);
+                      READABLE);
 
   /**
    * IOStreamConnection:state:
@@ -267,7 +266,7 @@ install_properties (GObjectClass *object_class)
    */
   properties[PROP_STATE] =
     g_param_spec_enum ("state", NULL, NULL, IO_TYPE_STREAM_STATE, IO_STREAM_STATE_CLOSED,
-                      readable);
+                      READABLE);
 
   /**
    * IOStreamConnection:buffer-count:
@@ -278,7 +277,7 @@ install_properties (GObjectClass *object_class)
    */
   properties[PROP_BUFFER_COUNT] =
     g_param_spec_uint ("buffer-count", NULL, NULL, 0, IO_STREAM_MAX_BUFFERS, 0,
-                      readable);
+                      READABLE);
 
   /**
    * IOStreamConnection:notify-in-context:
@@ -291,7 +290,11 @@ install_properties (GObjectClass *object_class)
   properties[PROP_NOTIFY_IN_CONTEXT] =
     g_param_spec_boolean ("notify-in-context", NULL, NULL, TRUE,
                       G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
+}
 
+static void
+define_statistics (void)
+{
   /**
    * IOStreamConnection:held:
    *
@@ -301,7 +304,7 @@ install_properties (GObjectClass *object_class)
    */
   properties[PROP_HELD] =
     g_param_spec_uint ("held", NULL, NULL, 0, IO_STREAM_MAX_BUFFERS, 0,
-                      readable);
+                      READABLE);
 
   /**
    * IOStreamConnection:received:
@@ -312,7 +315,7 @@ install_properties (GObjectClass *object_class)
    */
   properties[PROP_RECEIVED] =
     g_param_spec_uint64 ("received", NULL, NULL, 0, G_MAXUINT64, 0,
-                      readable);
+                      READABLE);
 
   /**
    * IOStreamConnection:lost:
@@ -324,9 +327,7 @@ install_properties (GObjectClass *object_class)
    */
   properties[PROP_LOST] =
     g_param_spec_uint64 ("lost", NULL, NULL, 0, G_MAXUINT64, 0,
-                      readable);
-
-  g_object_class_install_properties (object_class, N_PROPS, properties);
+                      READABLE);
 }
 
 static void
@@ -339,7 +340,9 @@ io_stream_connection_class_init (IOStreamConnectionClass *klass)
   object_class->get_property = io_stream_connection_get_property;
   object_class->set_property = io_stream_connection_set_property;
 
-  install_properties (object_class);
+  define_properties ();
+  define_statistics ();
+  g_object_class_install_properties (object_class, N_PROPS, properties);
 
   /**
    * IOStreamConnection::output-available:
@@ -393,207 +396,6 @@ io_stream_connection_init (IOStreamConnection *self)
 }
 
 /**
- * io_stream_connection_new_for_name:
- * @name: name of a stream
- * @cancellable: (nullable): a #GCancellable
- * @error: return location for an error
- *
- * Connects to a stream without opening it, waiting no longer than 5 seconds.
- *
- * Any thread; the connection belongs to this one. Fails with
- * %IO_STREAM_ERROR_NOT_FOUND if there is no such stream,
- * %IO_STREAM_ERROR_NOT_PERMITTED if it is refused,
- * %IO_STREAM_ERROR_NOT_RESPONDING if the owner does not answer, and
- * %IO_STREAM_ERROR_CANNOT_LOCK if this very thread serves the stream.
- *
- * Returns: (transfer full): the connection, or %NULL with @error set
- * Since: 1.0
- */
-IOStreamConnection *
-io_stream_connection_new_for_name (const char    *name,
-                                   GCancellable  *cancellable,
-                                   GError       **error)
-{
-  g_return_val_if_fail (name != NULL, NULL);
-  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
-  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
-
-  return g_initable_new (IO_TYPE_STREAM_CONNECTION, cancellable, error, "name", name, NULL);
-}
-
-/**
- * io_stream_connection_new_for_socket:
- * @socket: a connected socket to the owner of a stream
- * @cancellable: (nullable): a #GCancellable
- * @error: return location for an error
- *
- * Like io_stream_connection_new_for_name(), over a socket that is connected
- * already, for example one end of a pair of which the owner gave the other to
- * io_service_add_socket(). The connection holds @socket.
- *
- * Any thread; the connection belongs to this one.
- *
- * Returns: (transfer full): the connection, or %NULL with @error set
- * Since: 1.0
- */
-IOStreamConnection *
-io_stream_connection_new_for_socket (GSocket       *socket,
-                                     GCancellable  *cancellable,
-                                     GError       **error)
-{
-  g_return_val_if_fail (G_IS_SOCKET (socket), NULL);
-  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
-  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
-
-  return g_initable_new (IO_TYPE_STREAM_CONNECTION, cancellable, error, "socket", socket, NULL);
-}
-
-/**
- * io_stream_connection_new_for_stream: (constructor)
- * @stream: a stream that the calling thread serves
- * @error: return location for an error
- *
- * Connects to a stream of this process without opening it, as
- * io_connection_new_for_service() does; see
- * [In one process][io-stream-connection-in-one-process].
- *
- * In the thread of @stream; the connection belongs to its context. Fails as
- * io_connection_new_for_service().
- *
- * Returns: (transfer full): the connection, or %NULL with @error set
- * Since: 1.0
- */
-IOStreamConnection *
-io_stream_connection_new_for_stream (IOStream  *stream,
-                                     GError   **error)
-{
-  g_return_val_if_fail (IO_IS_STREAM (stream), NULL);
-  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
-
-  return g_initable_new (IO_TYPE_STREAM_CONNECTION, NULL, error, "service", stream, NULL);
-}
-
-/**
- * io_stream_connection_open_stream: (constructor)
- * @stream: a stream that the calling thread serves
- * @error: return location for an error
- *
- * Connects to a stream of this process and opens it exclusively.
- *
- * In the thread of @stream; the connection belongs to its context. Fails as
- * io_stream_connection_new_for_stream() and io_connection_open().
- *
- * Returns: (transfer full): the open connection, or %NULL with @error set
- * Since: 1.0
- */
-IOStreamConnection *
-io_stream_connection_open_stream (IOStream  *stream,
-                                  GError   **error)
-{
-  g_autoptr (IOStreamConnection) self = io_stream_connection_new_for_stream (stream, error);
-
-  if (self == NULL || !io_connection_open (IO_CONNECTION (self), IO_STREAM_OPEN_NONE, NULL, error))
-    return NULL;
-
-  return g_steal_pointer (&self);
-}
-
-/**
- * io_stream_connection_open_name:
- * @name: name of a stream
- * @cancellable: (nullable): a #GCancellable
- * @error: return location for an error
- *
- * Connects to a stream and opens it exclusively.
- *
- * Any thread; the connection belongs to this one. Fails as
- * io_stream_connection_new_for_name() and io_connection_open().
- *
- * Returns: (transfer full): the open connection, or %NULL with @error set
- * Since: 1.0
- */
-IOStreamConnection *
-io_stream_connection_open_name (const char    *name,
-                                GCancellable  *cancellable,
-                                GError       **error)
-{
-  g_autoptr (IOStreamConnection) self = io_stream_connection_new_for_name (name, cancellable, error);
-
-  if (self == NULL || !io_connection_open (IO_CONNECTION (self), IO_STREAM_OPEN_NONE, cancellable, error))
-    return NULL;
-
-  return g_steal_pointer (&self);
-}
-
-static void
-opened_cb (GObject      *source,
-           GAsyncResult *result,
-           gpointer      user_data)
-{
-  g_autoptr (GTask) task = user_data;
-  GError *error = NULL;
-
-  if (io_connection_open_finish (IO_CONNECTION (source), result, &error))
-    g_task_return_pointer (task, g_object_ref (source), g_object_unref);
-  else
-    g_task_return_error (task, error);
-}
-
-/**
- * io_stream_connection_open_name_async:
- * @name: name of a stream
- * @cancellable: (nullable): a #GCancellable
- * @callback: (scope async): called when it is done
- * @user_data: passed to @callback
- *
- * Begins what io_stream_connection_open_name() does, without waiting; end it
- * with io_stream_connection_open_name_finish().
- *
- * Any thread; the connection belongs to this one, and @callback is called in
- * its thread-default main context.
- *
- * Since: 1.0
- */
-void
-io_stream_connection_open_name_async (const char          *name,
-                                      GCancellable        *cancellable,
-                                      GAsyncReadyCallback  callback,
-                                      gpointer             user_data)
-{
-  g_autoptr (IOStreamConnection) self = NULL;
-  GTask *task;
-
-  g_return_if_fail (name != NULL);
-  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
-
-  task = g_task_new (NULL, cancellable, callback, user_data);
-  g_task_set_source_tag (task, io_stream_connection_open_name_async);
-  self = g_object_new (IO_TYPE_STREAM_CONNECTION, "name", name, NULL);
-  io_connection_open_async (IO_CONNECTION (self), IO_STREAM_OPEN_NONE, cancellable, opened_cb, task);
-}
-
-/**
- * io_stream_connection_open_name_finish:
- * @result: what the callback got
- * @error: return location for an error
- *
- * Ends what io_stream_connection_open_name_async() began.
- *
- * Returns: (transfer full): the open connection, or %NULL with @error set
- * Since: 1.0
- */
-IOStreamConnection *
-io_stream_connection_open_name_finish (GAsyncResult  *result,
-                                       GError       **error)
-{
-  g_return_val_if_fail (g_task_is_valid (result, NULL), NULL);
-  g_return_val_if_fail (g_async_result_is_tagged (result, io_stream_connection_open_name_async), NULL);
-  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
-
-  return g_task_propagate_pointer (G_TASK (result), error);
-}
-
-/**
  * io_stream_connection_get_mode:
  * @self: a connection
  *
@@ -636,90 +438,6 @@ io_stream_connection_get_state (IOStreamConnection *self)
     return IO_STREAM_STATE_CLOSED;
 
   return _io_stream_connection_read_state (self);
-}
-
-/**
- * io_stream_connection_get_output_queue:
- * @self: a connection
- *
- * Gets a look at the queue from the stream. There is a new one for each open.
- * Apple's GetOutputQueue().
- *
- * In the thread of the connection.
- *
- * Returns: (transfer none) (nullable): the queue, or %NULL if the stream is
- *   not open
- * Since: 1.0
- */
-IOStreamBufferQueue *
-io_stream_connection_get_output_queue (IOStreamConnection *self)
-{
-  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), NULL);
-
-  return _io_stream_connection_get_private (self)->output_queue;
-}
-
-/**
- * io_stream_connection_get_input_queue:
- * @self: a connection
- *
- * Gets a look at the queue to the stream. There is a new one for each open.
- * Apple's GetInputQueue().
- *
- * In the thread of the connection.
- *
- * Returns: (transfer none) (nullable): the queue, or %NULL if the stream is
- *   not open
- * Since: 1.0
- */
-IOStreamBufferQueue *
-io_stream_connection_get_input_queue (IOStreamConnection *self)
-{
-  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), NULL);
-
-  return _io_stream_connection_get_private (self)->input_queue;
-}
-
-/**
- * io_stream_connection_get_output_port:
- * @self: a connection
- *
- * Gets the port by which the stream notifies this client. Apple's
- * GetOutputPort().
- *
- * In the thread of the connection.
- *
- * Returns: (transfer none) (nullable): the port, or %NULL if the stream is not
- *   open
- * Since: 1.0
- */
-IONotificationPort *
-io_stream_connection_get_output_port (IOStreamConnection *self)
-{
-  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), NULL);
-
-  return _io_stream_connection_get_private (self)->port;
-}
-
-/**
- * io_stream_connection_get_input_port:
- * @self: a connection
- *
- * Gets the port by which this client notifies the stream; the same as
- * io_stream_connection_get_output_port(). Apple's GetInputPort().
- *
- * In the thread of the connection.
- *
- * Returns: (transfer none) (nullable): the port, or %NULL if the stream is not
- *   open
- * Since: 1.0
- */
-IONotificationPort *
-io_stream_connection_get_input_port (IOStreamConnection *self)
-{
-  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), NULL);
-
-  return _io_stream_connection_get_private (self)->port;
 }
 
 /**
@@ -845,70 +563,4 @@ io_stream_connection_create_source (IOStreamConnection *self,
   io_stream_connection_set_notify_in_context (self, FALSE);
 
   return io_notification_port_create_source (priv->port, cancellable);
-}
-
-/**
- * io_stream_connection_get_held:
- * @self: a connection
- *
- * Gets how many buffers this client holds: taken and not returned.
- *
- * Any thread.
- *
- * Returns: the number of buffers
- * Since: 1.0
- */
-guint
-io_stream_connection_get_held (IOStreamConnection *self)
-{
-  IOStreamConnectionPrivate *priv;
-  guint held;
-
-  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), 0);
-
-  priv = _io_stream_connection_get_private (self);
-  g_mutex_lock (&priv->lock);
-  held = priv->held;
-  g_mutex_unlock (&priv->lock);
-
-  return held;
-}
-
-/**
- * io_stream_connection_get_received:
- * @self: a connection
- *
- * Gets how many entries were taken over all opens.
- *
- * In the thread of the connection.
- *
- * Returns: the number of entries
- * Since: 1.0
- */
-guint64
-io_stream_connection_get_received (IOStreamConnection *self)
-{
-  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), 0);
-
-  return _io_stream_connection_get_private (self)->received;
-}
-
-/**
- * io_stream_connection_get_lost:
- * @self: a connection
- *
- * Gets how many buffers the stream sent while it was open here that never
- * reached this client, as the gaps between the numbers of the loans tell.
- *
- * In the thread of the connection.
- *
- * Returns: the number of buffers
- * Since: 1.0
- */
-guint64
-io_stream_connection_get_lost (IOStreamConnection *self)
-{
-  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), 0);
-
-  return _io_stream_connection_get_private (self)->lost;
 }

@@ -403,12 +403,12 @@ io_stream_set_property (GObject      *object,
     }
 }
 
-static void
-install_properties (GObjectClass *object_class)
-{
-  const GParamFlags construct = G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
-                                G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY;
+#define CONSTRUCT (G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | \
+                   G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY)
 
+static void
+define_properties (void)
+{
   /**
    * IOStream:mode:
    *
@@ -417,7 +417,7 @@ install_properties (GObjectClass *object_class)
    * Since: 1.0
    */
   properties[PROP_MODE] =
-    g_param_spec_enum ("mode", NULL, NULL, IO_TYPE_STREAM_MODE, IO_STREAM_MODE_OUTPUT, construct);
+    g_param_spec_enum ("mode", NULL, NULL, IO_TYPE_STREAM_MODE, IO_STREAM_MODE_OUTPUT, CONSTRUCT);
 
   /**
    * IOStream:state:
@@ -438,8 +438,13 @@ install_properties (GObjectClass *object_class)
    * Since: 1.0
    */
   properties[PROP_BUFFER_COUNT] =
-    g_param_spec_uint ("buffer-count", NULL, NULL, 0, IO_STREAM_MAX_BUFFERS, 0, construct);
+    g_param_spec_uint ("buffer-count", NULL, NULL, 0, IO_STREAM_MAX_BUFFERS, 0, CONSTRUCT);
+}
 
+/* What it makes its buffers and queues from. */
+static void
+define_shape (void)
+{
   /**
    * IOStream:data-size:
    *
@@ -448,7 +453,7 @@ install_properties (GObjectClass *object_class)
    * Since: 1.0
    */
   properties[PROP_DATA_SIZE] =
-    g_param_spec_uint64 ("data-size", NULL, NULL, 0, G_MAXUINT32, 0, construct);
+    g_param_spec_uint64 ("data-size", NULL, NULL, 0, G_MAXUINT32, 0, CONSTRUCT);
 
   /**
    * IOStream:control-size:
@@ -458,7 +463,7 @@ install_properties (GObjectClass *object_class)
    * Since: 1.0
    */
   properties[PROP_CONTROL_SIZE] =
-    g_param_spec_uint64 ("control-size", NULL, NULL, 0, G_MAXUINT32, 0, construct);
+    g_param_spec_uint64 ("control-size", NULL, NULL, 0, G_MAXUINT32, 0, CONSTRUCT);
 
   /**
    * IOStream:queue-length:
@@ -470,7 +475,7 @@ install_properties (GObjectClass *object_class)
    * Since: 1.0
    */
   properties[PROP_QUEUE_LENGTH] =
-    g_param_spec_uint ("queue-length", NULL, NULL, 0, IO_STREAM_MAX_BUFFERS, 0, construct);
+    g_param_spec_uint ("queue-length", NULL, NULL, 0, IO_STREAM_MAX_BUFFERS, 0, CONSTRUCT);
 
   /**
    * IOStream:peer-access:
@@ -482,7 +487,7 @@ install_properties (GObjectClass *object_class)
    */
   properties[PROP_PEER_ACCESS] =
     g_param_spec_enum ("peer-access", NULL, NULL, IO_TYPE_STREAM_PEER_ACCESS,
-                       IO_STREAM_PEER_ACCESS_BY_MODE, construct);
+                       IO_STREAM_PEER_ACCESS_BY_MODE, CONSTRUCT);
 
   /**
    * IOStream:timestamps:
@@ -492,9 +497,65 @@ install_properties (GObjectClass *object_class)
    * Since: 1.0
    */
   properties[PROP_TIMESTAMPS] =
-    g_param_spec_boolean ("timestamps", NULL, NULL, FALSE, construct);
+    g_param_spec_boolean ("timestamps", NULL, NULL, FALSE, CONSTRUCT);
+}
 
-  g_object_class_install_properties (object_class, N_PROPS, properties);
+static void
+define_signals (void)
+{
+  /**
+   * IOStream::input:
+   * @self: the stream
+   * @token: the token that the client sent with its last notification
+   *
+   * Emitted in the context of the stream when the client has returned buffers:
+   * in input mode there is something for io_stream_dequeue_input_entry(), in
+   * output mode buffers became free. One emission may cover many buffers, and
+   * then only the last token is seen. Connect before the stream is opened: in
+   * output mode a handler that comes later is called only after
+   * io_stream_acquire_buffer() has failed once. Apple's inputCallback().
+   *
+   * Since: 1.0
+   */
+  signals[SIGNAL_INPUT] =
+    g_signal_new ("input", IO_TYPE_STREAM, G_SIGNAL_RUN_LAST,
+                  G_STRUCT_OFFSET (IOStreamClass, input_callback),
+                  NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_UINT);
+
+  /**
+   * IOStream::input-sync:
+   * @self: the stream
+   * @token: the token of the call
+   *
+   * Emitted in the context of the stream when the client notifies and waits,
+   * with io_stream_connection_send_input_sync_notification(): it goes on when
+   * the handlers have returned. What it enqueued before has been announced with
+   * #IOStream::input. A class that overrides
+   * #IOStreamClass.input_sync_callback() has no such signal unless it chains
+   * up; only there a call can be refused. If nobody listens to it,
+   * #IOStream::input is emitted in its place. Apple's inputSyncCallback().
+   *
+   * Since: 1.0
+   */
+  signals[SIGNAL_INPUT_SYNC] =
+    g_signal_new ("input-sync", IO_TYPE_STREAM, G_SIGNAL_RUN_LAST, 0,
+                  NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_UINT);
+
+  /**
+   * IOStream::memory-changed:
+   * @self: the stream
+   *
+   * Emitted in the context of the stream when buffers got new memory: before
+   * a client opens it, because the last client could write the old one, or
+   * after io_stream_buffer_set_data_buffer() and its sister. Addresses of the
+   * buffers asked for earlier are no longer good; maps that somebody holds
+   * are.
+   *
+   * Since: 1.0
+   */
+  signals[SIGNAL_MEMORY_CHANGED] =
+    g_signal_new ("memory-changed", IO_TYPE_STREAM, G_SIGNAL_RUN_LAST,
+                  0, NULL, NULL, NULL, G_TYPE_NONE, 0);
 }
 
 static void
@@ -519,61 +580,10 @@ io_stream_class_init (IOStreamClass *klass)
   klass->set_mode = io_stream_real_set_mode;
   klass->input_sync_callback = io_stream_real_input_sync_callback;
 
-  install_properties (object_class);
-
-  /**
-   * IOStream::input:
-   * @self: the stream
-   * @token: the token that the client sent with its last notification
-   *
-   * Emitted in the context of the stream when the client has returned buffers:
-   * in input mode there is something for io_stream_dequeue_input_entry(), in
-   * output mode buffers became free. One emission may cover many buffers, and
-   * then only the last token is seen. Connect before the stream is opened: in
-   * output mode a handler that comes later is called only after
-   * io_stream_acquire_buffer() has failed once. Apple's inputCallback().
-   *
-   * Since: 1.0
-   */
-  signals[SIGNAL_INPUT] =
-    g_signal_new ("input", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST,
-                  G_STRUCT_OFFSET (IOStreamClass, input_callback),
-                  NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_UINT);
-
-  /**
-   * IOStream::input-sync:
-   * @self: the stream
-   * @token: the token of the call
-   *
-   * Emitted in the context of the stream when the client notifies and waits,
-   * with io_stream_connection_send_input_sync_notification(): it goes on when
-   * the handlers have returned. What it enqueued before has been announced with
-   * #IOStream::input. A class that overrides
-   * #IOStreamClass.input_sync_callback() has no such signal unless it chains
-   * up; only there a call can be refused. If nobody listens to it,
-   * #IOStream::input is emitted in its place. Apple's inputSyncCallback().
-   *
-   * Since: 1.0
-   */
-  signals[SIGNAL_INPUT_SYNC] =
-    g_signal_new ("input-sync", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST, 0,
-                  NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_UINT);
-
-  /**
-   * IOStream::memory-changed:
-   * @self: the stream
-   *
-   * Emitted in the context of the stream when buffers got new memory: before
-   * a client opens it, because the last client could write the old one, or
-   * after io_stream_buffer_set_data_buffer() and its sister. Addresses of the
-   * buffers asked for earlier are no longer good; maps that somebody holds
-   * are.
-   *
-   * Since: 1.0
-   */
-  signals[SIGNAL_MEMORY_CHANGED] =
-    g_signal_new ("memory-changed", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST,
-                  0, NULL, NULL, NULL, G_TYPE_NONE, 0);
+  define_properties ();
+  define_shape ();
+  g_object_class_install_properties (object_class, N_PROPS, properties);
+  define_signals ();
 }
 
 /* Whoever waits for the stream waits in vain from now on. */

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "io-stream-connection-private.h"
+
+/* The queues and ports as the original shows them, and what can be counted. */
+
+/**
+ * io_stream_connection_get_output_queue:
+ * @self: a connection
+ *
+ * Gets a look at the queue from the stream. There is a new one for each open.
+ * Apple's GetOutputQueue().
+ *
+ * In the thread of the connection.
+ *
+ * Returns: (transfer none) (nullable): the queue, or %NULL if the stream is
+ *   not open
+ * Since: 1.0
+ */
+IOStreamBufferQueue *
+io_stream_connection_get_output_queue (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), NULL);
+
+  return _io_stream_connection_get_private (self)->output_queue;
+}
+
+/**
+ * io_stream_connection_get_input_queue:
+ * @self: a connection
+ *
+ * Gets a look at the queue to the stream. There is a new one for each open.
+ * Apple's GetInputQueue().
+ *
+ * In the thread of the connection.
+ *
+ * Returns: (transfer none) (nullable): the queue, or %NULL if the stream is
+ *   not open
+ * Since: 1.0
+ */
+IOStreamBufferQueue *
+io_stream_connection_get_input_queue (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), NULL);
+
+  return _io_stream_connection_get_private (self)->input_queue;
+}
+
+/**
+ * io_stream_connection_get_output_port:
+ * @self: a connection
+ *
+ * Gets the port by which the stream notifies this client. Apple's
+ * GetOutputPort().
+ *
+ * In the thread of the connection.
+ *
+ * Returns: (transfer none) (nullable): the port, or %NULL if the stream is not
+ *   open
+ * Since: 1.0
+ */
+IONotificationPort *
+io_stream_connection_get_output_port (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), NULL);
+
+  return _io_stream_connection_get_private (self)->port;
+}
+
+/**
+ * io_stream_connection_get_input_port:
+ * @self: a connection
+ *
+ * Gets the port by which this client notifies the stream; the same as
+ * io_stream_connection_get_output_port(). Apple's GetInputPort().
+ *
+ * In the thread of the connection.
+ *
+ * Returns: (transfer none) (nullable): the port, or %NULL if the stream is not
+ *   open
+ * Since: 1.0
+ */
+IONotificationPort *
+io_stream_connection_get_input_port (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), NULL);
+
+  return _io_stream_connection_get_private (self)->port;
+}
+
+/**
+ * io_stream_connection_get_held:
+ * @self: a connection
+ *
+ * Gets how many buffers this client holds: taken and not returned.
+ *
+ * Any thread.
+ *
+ * Returns: the number of buffers
+ * Since: 1.0
+ */
+guint
+io_stream_connection_get_held (IOStreamConnection *self)
+{
+  IOStreamConnectionPrivate *priv;
+  guint held;
+
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), 0);
+
+  priv = _io_stream_connection_get_private (self);
+  g_mutex_lock (&priv->lock);
+  held = priv->held;
+  g_mutex_unlock (&priv->lock);
+
+  return held;
+}
+
+/**
+ * io_stream_connection_get_received:
+ * @self: a connection
+ *
+ * Gets how many entries were taken over all opens.
+ *
+ * In the thread of the connection.
+ *
+ * Returns: the number of entries
+ * Since: 1.0
+ */
+guint64
+io_stream_connection_get_received (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), 0);
+
+  return _io_stream_connection_get_private (self)->received;
+}
+
+/**
+ * io_stream_connection_get_lost:
+ * @self: a connection
+ *
+ * Gets how many buffers the stream sent while it was open here that never
+ * reached this client, as the gaps between the numbers of the loans tell.
+ *
+ * In the thread of the connection.
+ *
+ * Returns: the number of buffers
+ * Since: 1.0
+ */
+guint64
+io_stream_connection_get_lost (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), 0);
+
+  return _io_stream_connection_get_private (self)->lost;
+}
