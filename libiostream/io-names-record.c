@@ -39,32 +39,28 @@ write_record (IONameClaim  *self,
   return _io_names_fail_errno (error, n < 0 ? errno : ENOSPC, "write", self->lock_path);
 }
 
-gboolean
-_io_names_publish (IONameClaim  *self,
-                   char        **classes,
-                   GVariant     *attributes,
-                   gboolean      again,
-                   GError      **error)
+static void
+number_record (IONameClaim *self,
+               IORecord    *record,
+               gboolean     again)
 {
-  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&_io_names_mutex);
-  g_autoptr (IORecord) record = _io_record_new (classes, attributes);
-  g_autoptr (GBytes) bytes = NULL;
+  const IORecord *old = self->record;
 
-  if (self->record != NULL)
-    {
-      record->id = self->record->id;
-      record->time = again ? g_get_monotonic_time () : self->record->time;
-      record->registrations = self->record->registrations + !!again;
-    }
-  else
-    {
-      record->id = ((guint64) g_random_int () << 32) | g_random_int ();
-      record->time = g_get_monotonic_time ();
-      record->registrations = 1;
-    }
   record->pid = self->pid;
+  record->id = old != NULL ? old->id : ((guint64) g_random_int () << 32) | g_random_int ();
+  record->time = old != NULL && !again ? old->time : g_get_monotonic_time ();
+  record->registrations = old != NULL ? old->registrations + !!again : 1;
+}
 
-  bytes = _io_record_encode (record);
+/* What was there is gone from the file if this fails, so it tries again with
+ * less before it gives up. */
+static gboolean
+store_record (IONameClaim  *self,
+              IORecord     *record,
+              GError      **error)
+{
+  g_autoptr (GBytes) bytes = _io_record_encode (record);
+
   if (bytes == NULL)
     {
       g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_ARGUMENT,
@@ -75,12 +71,35 @@ _io_names_publish (IONameClaim  *self,
     return TRUE;
 
   g_clear_pointer (&self->bytes, g_bytes_unref);
-  if (!write_record (self, bytes, error))
+  if (!write_record (self, bytes, NULL))
+    {
+      _io_record_leave_out_attributes (record);
+      g_bytes_unref (bytes);
+      bytes = _io_record_encode (record);
+      if (!write_record (self, bytes, error))
+        return FALSE;
+    }
+
+  self->bytes = g_steal_pointer (&bytes);
+  return TRUE;
+}
+
+gboolean
+_io_names_publish (IONameClaim  *self,
+                   char        **classes,
+                   GVariant     *attributes,
+                   gboolean      again,
+                   GError      **error)
+{
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&_io_names_mutex);
+  g_autoptr (IORecord) record = _io_record_new (classes, attributes);
+
+  number_record (self, record, again);
+  if (!store_record (self, record, error))
     return FALSE;
 
   g_clear_pointer (&self->record, _io_record_unref);
   self->record = g_steal_pointer (&record);
-  self->bytes = g_steal_pointer (&bytes);
   return TRUE;
 }
 

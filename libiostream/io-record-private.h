@@ -30,8 +30,10 @@ IORecord *_io_record_new    (char           **classes,
                              GVariant        *attributes);
 IORecord *_io_record_ref    (IORecord        *self);
 void      _io_record_unref  (IORecord        *self);
-/* Leaves the attributes out, and says so in @self, if they are too large.
- * NULL: it does not fit even so. */
+/* ... and says so in the flags. */
+void      _io_record_leave_out_attributes (IORecord *self);
+/* Leaves the attributes out if they are too large. NULL: it does not fit even
+ * so. */
 GBytes   *_io_record_encode (IORecord        *self);
 /* NULL if this is no record. @data may be anything. */
 IORecord *_io_record_decode (gconstpointer    data,

@@ -81,6 +81,14 @@ build_body (IORecord *self)
   return g_variant_ref_sink (g_variant_new ("(^as@a{sv})", self->classes, self->attributes));
 }
 
+void
+_io_record_leave_out_attributes (IORecord *self)
+{
+  g_variant_unref (self->attributes);
+  self->attributes = g_variant_ref_sink (g_variant_new_parsed ("@a{sv} {}"));
+  self->flags |= IO_RECORD_NO_ATTRIBUTES;
+}
+
 GBytes *
 _io_record_encode (IORecord *self)
 {
@@ -92,9 +100,7 @@ _io_record_encode (IORecord *self)
 
   if (g_variant_get_size (body) > IO_RECORD_MAX_SIZE - sizeof header)
     {
-      g_variant_unref (self->attributes);
-      self->attributes = g_variant_ref_sink (g_variant_new_parsed ("@a{sv} {}"));
-      self->flags |= IO_RECORD_NO_ATTRIBUTES;
+      _io_record_leave_out_attributes (self);
       g_variant_unref (body);
       body = build_body (self);
     }

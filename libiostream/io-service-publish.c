@@ -28,13 +28,46 @@ list_classes (IOService *self)
   return classes;
 }
 
+static int
+compare_keys (gconstpointer a,
+              gconstpointer b)
+{
+  return g_strcmp0 (*(const char * const *) a, *(const char * const *) b);
+}
+
+/* In one order, so that the same attributes are the same record. */
+static GVariant *
+copy_sorted (IOService *self)
+{
+  g_autoptr (GVariant) attributes = io_service_copy_attributes (self);
+  g_autoptr (GPtrArray) keys = g_ptr_array_new ();
+  GVariantBuilder builder;
+  GVariantIter iter;
+  const char *key;
+
+  g_variant_iter_init (&iter, attributes);
+  while (g_variant_iter_next (&iter, "{&sv}", &key, NULL))
+    g_ptr_array_add (keys, (gpointer) key);
+  g_ptr_array_sort (keys, compare_keys);
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
+  for (guint i = 0; i < keys->len; i++)
+    {
+      g_autoptr (GVariant) value = g_variant_lookup_value (attributes, keys->pdata[i], NULL);
+
+      g_variant_builder_add (&builder, "{sv}", keys->pdata[i], value);
+    }
+
+  return g_variant_ref_sink (g_variant_builder_end (&builder));
+}
+
 gboolean
 _io_service_publish (IOService  *self,
                      gboolean    again,
                      GError    **error)
 {
   IOServicePrivate *priv = _io_service_get_private (self);
-  g_autoptr (GVariant) attributes = io_service_copy_attributes (self);
+  g_autoptr (GVariant) attributes = copy_sorted (self);
 
   if (!_io_door_publish (priv->door, list_classes (self), attributes, again, error))
     return FALSE;

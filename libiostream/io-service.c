@@ -47,7 +47,8 @@
  * `$IOSTREAM_RUNTIME_DIR`, or `iostream` in `$XDG_RUNTIME_DIR` or, where
  * that is not set, in the user's cache directory. The kernel knows whether its
  * owner lives, so the name of a killed process can be taken again at once, and
- * nothing needs cleaning up.
+ * nothing needs cleaning up. What a registered service is, and its attributes,
+ * everybody of the same user can know without connecting; see #IORegistry.
  *
  * # Threads #
  *

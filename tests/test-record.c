@@ -373,6 +373,50 @@ test_claim (Fixture       *fixture,
   g_assert_false (g_file_get_contents (path, &contents, &length, NULL));
 }
 
+/* No room for the attributes is no reason to be unknown. */
+static void
+test_no_room (Fixture       *fixture,
+              gconstpointer  data)
+{
+  Peer *peer = peer_spawn (-1, -1, "no-room", NULL);
+  g_autoptr (GVariant) attributes = NULL;
+  Watch watch;
+
+  peer_expect (peer, "here");
+  watch_init (&watch, NULL);
+  watch_expect (&watch, "published one\nmatched one\n");
+  attributes = io_registry_entry_copy_attributes (io_registry_lookup_name (watch.registry, "one"));
+  g_assert_cmpuint (g_variant_n_children (attributes), ==, 0);
+  peer_finish (peer);
+  watch_expect (&watch, "terminated one\n");
+  watch_clear (&watch);
+}
+
+static int
+run_no_room (void)
+{
+  g_autofree char *text = g_strnfill (10000, 'x');
+  g_autofree char *order = NULL;
+  struct rlimit limit = { 200, 200 };
+  IOService *service = io_service_new ("one");
+  IOService *other = io_service_new ("two");
+
+  signal (SIGXFSZ, SIG_IGN);
+  io_service_set_attribute (service, "text", g_variant_new_string (text));
+  g_assert_cmpint (setrlimit (RLIMIT_FSIZE, &limit), ==, 0);
+  g_assert_true (io_service_register (service, NULL));
+
+  limit.rlim_cur = limit.rlim_max = 20;
+  g_assert_cmpint (setrlimit (RLIMIT_FSIZE, &limit), ==, 0);
+  g_assert_false (io_service_register (other, NULL));
+  g_object_unref (other);
+
+  peer_say ("here");
+  order = peer_take_order ();
+  finish (service);
+  return 0;
+}
+
 static const struct {
   const char *matching;
   gboolean    expected;
@@ -516,7 +560,9 @@ main (int   argc,
   if (argc > 2 && strcmp (argv[1], "--peer") == 0)
     {
       peer_begin ();
-      return g_str_equal (argv[2], "hostile") ? run_hostile () : owner_run ();
+      if (g_str_equal (argv[2], "hostile"))
+        return run_hostile ();
+      return g_str_equal (argv[2], "no-room") ? run_no_room () : owner_run ();
     }
 
   *peer_program () = argv[0];
@@ -532,6 +578,7 @@ main (int   argc,
   ADD ("/record/torn", test_torn);
   ADD ("/record/unpublished", test_unpublished);
   ADD ("/record/claim", test_claim);
+  ADD ("/record/no-room", test_no_room);
   g_test_add_func ("/record/matching", test_matching);
   g_test_add_func ("/record/matching/new", test_matching_new);
   g_test_add_func ("/record/matching/depth", test_matching_depth);
