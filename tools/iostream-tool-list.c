@@ -5,8 +5,15 @@
 #include "iostream-tool.h"
 
 static gboolean json = FALSE;
+static gboolean watch = FALSE;
+static char *class_name = NULL;
+static char **conditions = NULL;
 
 static const GOptionEntry entries[] = {
+  { "class", 'c', 0, G_OPTION_ARG_STRING, &class_name, "Only services of this class", "CLASS" },
+  { "match", 'm', 0, G_OPTION_ARG_STRING_ARRAY, &conditions,
+    "Only services with this attribute, or with this value of it", "KEY[=VALUE]" },
+  { "watch", 'w', 0, G_OPTION_ARG_NONE, &watch, "Go on and print what comes and goes", NULL },
   { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL },
   { NULL },
 };
@@ -93,6 +100,32 @@ print_table (GPtrArray *all)
     print_row (g_ptr_array_index (rows, i), widths);
 }
 
+static int
+compare_names (gconstpointer a,
+               gconstpointer b)
+{
+  return g_strcmp0 (*(const char * const *) a, *(const char * const *) b);
+}
+
+static char **
+list_matching (GVariant  *matching,
+               GError   **error)
+{
+  g_autoptr (GPtrArray) entries_found = io_registry_list_services (matching, error);
+  GPtrArray *names;
+
+  if (entries_found == NULL)
+    return NULL;
+
+  names = g_ptr_array_new ();
+  for (guint i = 0; i < entries_found->len; i++)
+    g_ptr_array_add (names, g_strdup (io_registry_entry_get_name (entries_found->pdata[i])));
+  g_ptr_array_sort (names, compare_names);
+  g_ptr_array_add (names, NULL);
+
+  return (char **) g_ptr_array_free (names, FALSE);
+}
+
 int
 tool_list_run (const Tool  *tool,
                int          argc,
@@ -100,12 +133,19 @@ tool_list_run (const Tool  *tool,
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GPtrArray) all = NULL;
+  g_autoptr (GVariant) matching = NULL;
   g_auto (GStrv) names = NULL;
 
   if (!tool_parse (tool, entries, NULL, &argc, &argv, 0, 0))
     return TOOL_EXIT_USAGE;
+  matching = tool_parse_matching (tool, class_name, conditions);
+  if (matching == NULL)
+    return TOOL_EXIT_USAGE;
+  if (watch)
+    return tool_watch (tool, matching, json);
 
-  names = io_service_list_names (&error);
+  names = class_name != NULL || conditions != NULL ? list_matching (matching, &error)
+                                                   : io_service_list_names (&error);
   if (names == NULL)
     return tool_fail (tool, error);
 

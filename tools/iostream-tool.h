@@ -51,6 +51,15 @@ GVariant *tool_copy_facts   (const char         *name,
                              GError            **error);
 void      tool_print_json   (GVariant           *value);
 
+/* What list shows, and how it goes on. */
+
+GVariant *tool_parse_matching (const Tool    *tool,
+                               const char    *class_name,
+                               char         **conditions);
+int       tool_watch          (const Tool    *tool,
+                               GVariant      *matching,
+                               gboolean       json);
+
 /* A main loop that ends in order at SIGINT and SIGTERM. */
 
 typedef struct {
