@@ -134,6 +134,7 @@ class TestCommandLine(ToolCase):
     def test_misuse(self):
         for args in (
                 [], ['nonsense'], ['list', 'x'], ['list', '--nonsense'],
+                ['list', '--match', '=1'], ['list', '--class'],
                 ['info'], ['info', 'x', 'y'], ['cat'], ['cat', '--json', 'x'],
                 ['publish'], ['publish', 'x', 'y', 'z'],
                 ['publish', 'x', '--buffer-size', '0'],
@@ -207,6 +208,52 @@ class TestList(ToolCase):
         self.kill(owner)
         self.assertEqual(self.run_json('list'), [])
         self.run_tool('info', 'x', status=1, errors='“x”')
+
+    def test_matching(self):
+        self.publish('x', '--pattern', '--width', '16', '--height', '8')
+        self.publish('y')
+        for args, names in (
+                (['--class', 'IOStream'], ['x', 'y']),
+                (['--class', 'IOService'], ['x', 'y']),
+                (['--class', 'IOCamera'], []),
+                (['--match', 'width'], ['x']),
+                (['--match', 'width=16'], ['x']),
+                (['--match', 'width=uint64 16'], ['x']),
+                (['--match', 'width=17'], []),
+                (['--match', 'width=16', '-m', 'height=9'], []),
+                (['--match', 'format=RGB', '--class=IOStream'], ['x']),
+                (['--match', "format='RGB'"], ['x']),
+                (['--match', 'nothing'], [])):
+            with self.subTest(args=args):
+                self.assertEqual([facts['name'] for facts in self.run_json('list', *args)], names)
+
+    def test_watch(self):
+        owner = self.publish('x', '--pattern', '--width', '16', '--height', '8')
+        watch = self.start('list', '--watch')
+        facts = self.start('list', '--watch', '--json', '--match', 'width=16')
+        self.assertEqual(watch.stdout.readline().decode(),
+                         f'matched     x  IOStream  {owner.pid}\n')
+        event = json.loads(facts.stdout.readline())
+        self.assertEqual((event['event'], event['name'], event['class'], event['pid'],
+                          event['attributes']['height']),
+                         ('matched', 'x', 'IOStream', owner.pid, 8))
+        other = self.publish('y')
+        self.assertEqual(watch.stdout.readline().decode(),
+                         f'matched     y  IOStream  {other.pid}\n')
+        self.kill(owner)
+        self.assertEqual(watch.stdout.readline().decode(),
+                         f'terminated  x  IOStream  {owner.pid}\n')
+        self.assertEqual(json.loads(facts.stdout.readline())['event'], 'terminated')
+        for child in watch, facts:
+            child.send_signal(signal.SIGINT)
+            self.finish(child)
+
+    def test_watch_into_a_closed_pipe(self):
+        watch = self.start('list', '--watch')
+        watch.stdout.close()
+        watch.stdout = None
+        self.publish('x')
+        self.finish(watch)
 
     def test_owner_that_hangs(self):
         owner = self.publish('x')
@@ -453,6 +500,8 @@ class TestRefused(ToolCase):
         self.run_tool('publish', 'x', status=1, errors='“x”.*file/names')
         self.run_tool('cat', 'x', status=1, errors='“x”')
         self.run_tool('list', status=1, errors='file/names')
+        self.run_tool('list', '--class', 'x', status=1, errors='file/names')
+        self.run_tool('list', '--watch', status=1, errors='file/names')
 
     @unittest.skipIf(os.getuid() == 0, 'root may write everywhere')
     def test_runtime_directory_without_rights(self):
@@ -689,6 +738,19 @@ class TestExamples(ToolCase):
         self.assertEqual(self.finish(owner).decode().splitlines(),
                          ['zoom 1 -> 2', 'zoom 2 -> 5', 'zoom 5 -> 1'])
         self.finish(self.start_example('control', '--zoom', 'nobody', '1'), 1, '“nobody”')
+
+    def test_hotplug(self):
+        late = self.start_example('hotplug', '--wait', 'x', '60')
+        follower = self.start_example('hotplug', 'IOStream')
+        owner = self.publish('x', '--pattern', '--width', '16', '--height', '8')
+        line = self.finish(late).decode()
+        self.assertRegex(line, rf"^\+ x: IOStream of process {owner.pid}, .*'width': <uint32 16>")
+        self.assertEqual(follower.stdout.readline().decode(), line)
+        self.kill(owner)
+        self.assertEqual(follower.stdout.readline().decode(), '- x: 0 left\n')
+        follower.send_signal(signal.SIGTERM)
+        self.finish(follower)
+        self.finish(self.start_example('hotplug', '--wait', 'x', '0.01'), 1, '^hotplug: .*time')
 
     def test_sample_capture(self):
         """Whatever a client keeps, and however the device goes round."""
