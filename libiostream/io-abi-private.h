@@ -171,3 +171,45 @@ G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, produced) == 0x280);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, consumed) == 0x288);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, entries) == IO_ABI_ENTRIES);
 G_STATIC_ASSERT (ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2);
+
+/* What two ends of an interrupt controller share, likewise a region for each,
+ * which that side alone writes. A cause adds one to the counter of its vector,
+ * then one to the counter of the group of 64 that the vector is in; the other
+ * side keeps what it has seen to itself. */
+
+#define IO_ABI_INTERRUPT_MAGIC    0x6e495349u /* "ISIn" */
+#define IO_ABI_INTERRUPT_GROUPS   64u
+#define IO_ABI_GROUP_SHIFT        6
+#define IO_ABI_MAX_VECTORS        (IO_ABI_INTERRUPT_GROUPS << IO_ABI_GROUP_SHIFT)
+
+typedef struct {
+  /* 0x000: read once at attach, never again */
+  _Atomic uint32_t magic;
+  _Atomic uint16_t abi;
+  _Atomic uint8_t  side;
+  _Atomic uint8_t  group_shift;
+  _Atomic uint32_t vector_count;
+  _Atomic uint32_t region_bytes;
+  uint8_t pad0[128 - 16];
+
+  /* 0x080: 0 = awake, else the number of this sleep */
+  _Atomic uint32_t bell_epoch;
+  uint8_t pad1[128 - 4];
+
+  /* 0x100: causes in each group, stored after those of the vectors */
+  _Atomic uint32_t groups[IO_ABI_INTERRUPT_GROUPS];
+
+  /* 0x200: causes of each vector */
+  _Atomic uint32_t vectors[];
+} IOAbiInterruptRegion;
+
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiInterruptRegion, magic) == 0x000);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiInterruptRegion, abi) == 0x004);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiInterruptRegion, side) == 0x006);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiInterruptRegion, group_shift) == 0x007);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiInterruptRegion, vector_count) == 0x008);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiInterruptRegion, region_bytes) == 0x00c);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiInterruptRegion, bell_epoch) == 0x080);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiInterruptRegion, groups) == 0x100);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiInterruptRegion, vectors) == 0x200);
+G_STATIC_ASSERT (IO_ABI_MAX_VECTORS == 4096);

@@ -15,6 +15,7 @@
 #define MAX_OPEN_FDS   3
 #define MAX_QUEUE_FDS  3
 #define MAX_MEMORY_FDS 1
+#define MAX_INTERRUPT_FDS 3
 
 typedef struct {
   GSource  source;
@@ -54,6 +55,11 @@ get_operation (IOOpcode opcode)
       return "Getting the buffers of";
     case IO_OPCODE_GET_SYNC_BELL:
       return "Synchronous input to";
+    case IO_OPCODE_GET_INTERRUPTS:
+    case IO_OPCODE_INTERRUPTS_READY:
+      return "Getting the interrupts of";
+    case IO_OPCODE_ATTACH_INTERRUPTS:
+      return "Attaching an interrupt to";
     default:
       return "Calling";
     }
@@ -255,6 +261,8 @@ get_max_fds (const IOPacketHeader *header)
       return MAX_QUEUE_FDS;
     case IO_OPCODE_GET_SYNC_BELL:
       return 1;
+    case IO_OPCODE_GET_INTERRUPTS:
+      return MAX_INTERRUPT_FDS;
     default:
       return 0;
     }

@@ -195,6 +195,11 @@ IOSharedDataQueue *io_connection_get_data_queue_finish (IOConnection *self,
                                              GAsyncResult         *result,
                                              GError              **error) G_GNUC_WARN_UNUSED_RESULT;
 IO_AVAILABLE_IN_ALL
+IOSharedInterruptController *
+              io_connection_get_interrupt_controller (IOConnection *self,
+                                             GCancellable         *cancellable,
+                                             GError              **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
 void          io_connection_hang_up         (IOConnection         *self);
 
 G_END_DECLS

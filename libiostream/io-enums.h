@@ -150,6 +150,32 @@ typedef enum {
 } IOStreamMemoryType;
 
 /**
+ * IOInterruptType:
+ * @IO_INTERRUPT_EDGE: an event: causes that come before the handler is called
+ *   are merged into one call
+ * @IO_INTERRUPT_LEVEL: a state that lasts: the handler is to look until
+ *   nothing is left
+ *
+ * What an interrupt stands for. The numbers are those of Apple's
+ * kIOInterruptTypeEdge and kIOInterruptTypeLevel.
+ *
+ * Since: 1.0
+ */
+typedef enum {
+  IO_INTERRUPT_EDGE  = 0,
+  IO_INTERRUPT_LEVEL = 1
+} IOInterruptType;
+
+/**
+ * IO_INTERRUPT_MAX_VECTORS:
+ *
+ * How many vectors an interrupt controller can have.
+ *
+ * Since: 1.0
+ */
+#define IO_INTERRUPT_MAX_VECTORS 4096u
+
+/**
  * IO_STREAM_MEMORY_TYPE_MASK:
  *
  * The bits of a memory type that hold the #IOStreamMemoryType.

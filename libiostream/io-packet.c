@@ -32,6 +32,8 @@ static const PacketType packet_types[] = {
   { IO_OPCODE_CANCEL,           "(u)",       "()",            NULL    },
   { IO_OPCODE_GET_QUEUE,        "(u)",       "(uuuu)",        NULL    },
   { IO_OPCODE_QUEUE_READY,      "(u)",       "()",            NULL    },
+  { IO_OPCODE_GET_INTERRUPTS,   "()",        "(ut)",          NULL    },
+  { IO_OPCODE_INTERRUPTS_READY, "()",        "()",            NULL    },
   { IO_OPCODE_START,            "()",        "()",            NULL    },
   { IO_OPCODE_STOP,             "()",        "()",            NULL    },
   { IO_OPCODE_SUSPEND,          "()",        "()",            NULL    },
@@ -40,6 +42,7 @@ static const PacketType packet_types[] = {
   { IO_OPCODE_GET_BUFFER_COUNT, "()",        "(u)",           NULL    },
   { IO_OPCODE_GET_BUFFERS,      "(u)",       "(uua(uttutt))", NULL    },
   { IO_OPCODE_GET_SYNC_BELL,    "()",        "()",            NULL    },
+  { IO_OPCODE_ATTACH_INTERRUPTS, "(tu)",     "()",            NULL    },
   { IO_OPCODE_TERMINATED,       NULL,        NULL,            "(us)"  },
   { IO_OPCODE_PROGRESS,         NULL,        NULL,            "(uv)"  },
 };

@@ -72,6 +72,12 @@ typedef enum {
                                        client's end of the bell */
   IO_OPCODE_QUEUE_READY    = 25, /* (u) number -> (): the client has mapped it */
 
+  /* interrupts that the service offers; any connection, open or not */
+  IO_OPCODE_GET_INTERRUPTS   = 27, /* () -> (ut) vectors, cookie; three
+                                      descriptors: the owner's region, the
+                                      client's, the client's end of the bell */
+  IO_OPCODE_INTERRUPTS_READY = 28, /* () -> (): the client has mapped them */
+
   /* streams; the numbers of Apple's selectors + 32 */
   IO_OPCODE_START            = 34, /* () -> () */
   IO_OPCODE_STOP             = 35, /* () -> () */
@@ -87,6 +93,9 @@ typedef enum {
   IO_OPCODE_GET_SYNC_BELL    = 41, /* () -> () and one descriptor: the client's
                                       end of the bell of synchronous calls; once
                                       more, and the one before is of no use */
+  IO_OPCODE_ATTACH_INTERRUPTS = 44, /* (tu) cookie of GET_INTERRUPTS, vector
+                                       -> (): cause that as well as ringing the
+                                       bell; cookie 0: no longer */
 
   /* events, from the owner; what changes while a stream is open stands in the
      owner's region instead, so that a client that never reads its control

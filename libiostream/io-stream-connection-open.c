@@ -141,12 +141,32 @@ become_usable (IOStreamConnection *self)
   priv->state_seen = IO_STREAM_STATE_STOPPED;
   if (priv->notify_in_context)
     _io_notification_port_attach (priv->port, _io_connection_get_context (IO_CONNECTION (self)));
+  _io_stream_connection_poke (self);
 
   g_object_freeze_notify (G_OBJECT (self));
   _io_stream_connection_keep_mode (self, priv->opened_mode);
   _io_stream_connection_notify_state (self);
   g_object_notify (G_OBJECT (self), "buffer-count");
   g_object_thaw_notify (G_OBJECT (self));
+}
+
+/* Leaves @next alone when all of the stream is known and mapped. */
+static gboolean
+describe_step (IOStreamConnection  *self,
+               IOOpcode             opcode,
+               GVariant            *answer,
+               GUnixFDList         *fds,
+               IOConnectionCall    *next,
+               GError             **error)
+{
+  gboolean done;
+
+  if (opcode == IO_OPCODE_OPEN)
+    done = handle_open (self, answer, fds, error);
+  else
+    done = _io_stream_connection_take_answer (self, opcode, answer, fds, error);
+
+  return done && _io_stream_connection_ask_next (self, next, error);
 }
 
 static gboolean
@@ -158,7 +178,6 @@ open_step (IOConnection      *connection,
            GError           **error)
 {
   IOStreamConnection *self = IO_STREAM_CONNECTION (connection);
-  gboolean done;
 
   if (opcode == IO_OPCODE_READY)
     {
@@ -166,14 +185,12 @@ open_step (IOConnection      *connection,
       return TRUE;
     }
 
-  if (opcode == IO_OPCODE_OPEN)
-    done = handle_open (self, answer, fds, error);
-  else
-    done = _io_stream_connection_take_answer (self, opcode, answer, fds, error);
-  if (!done || !_io_stream_connection_ask_next (self, next, error))
+  if (opcode == IO_OPCODE_ATTACH_INTERRUPTS)
+    _io_stream_connection_begin_interrupts (self);
+  else if (!describe_step (self, opcode, answer, fds, next, error))
     return FALSE;
 
-  if (next->opcode == 0)
+  if (next->opcode == 0 && !_io_stream_connection_ask_interrupts (self, next))
     {
       next->opcode = IO_OPCODE_READY;
       next->args = g_variant_new ("()");
@@ -202,6 +219,7 @@ _io_stream_connection_detach (IOStreamConnection *self)
   g_mutex_lock (&priv->lock);
   priv->attached = FALSE;
   priv->usable = FALSE;
+  priv->by_vector = FALSE;
   _io_stream_connection_drop_sync_bell_locked (self);
   if (priv->port != NULL)
     _io_notification_port_invalidate (priv->port);

@@ -95,6 +95,9 @@ typedef struct {
   IOStreamBufferQueue  *input_queue;
   IOOutputHandler      *handler;       /* counts references */
   guint                 fork_count;
+  IOSharedInterruptController *interrupts; /* attached to, or NULL */
+  guint                 vector;        /* of it */
+  _Atomic gboolean      by_vector;     /* and the owner causes it: no bell is needed */
 } IOStreamConnectionPrivate;
 
 IOStreamConnectionPrivate *_io_stream_connection_get_private (IOStreamConnection *self);
@@ -140,6 +143,16 @@ void          _io_stream_connection_tell_later  (IOStreamConnection *self,
 /* Opening (io-stream-connection-open.c) */
 extern const IOConnectionHooks _io_stream_connection_hooks;
 void          _io_stream_connection_detach      (IOStreamConnection *self);
+
+/* Interrupts (io-stream-connection-interrupts.c) */
+/* What an open asks of the owner for it; FALSE if nothing. */
+gboolean      _io_stream_connection_ask_interrupts (IOStreamConnection *self,
+                                                    IOConnectionCall   *next);
+/* The owner causes the vector from now on. */
+void          _io_stream_connection_begin_interrupts (IOStreamConnection *self);
+/* Looks as if the vector had been caused, if there is one. */
+void          _io_stream_connection_poke           (IOStreamConnection *self);
+void          _io_stream_connection_drop_interrupts (IOStreamConnection *self);
 
 /* Moving buffers (io-stream-connection-transfer.c) */
 extern const IONotificationPortFuncs _io_stream_connection_port_funcs;

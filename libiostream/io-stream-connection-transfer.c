@@ -73,11 +73,18 @@ port_hang_up (gpointer owner)
   _io_connection_poll (connection);
 }
 
+/* The vector comes in place of the bell, which only tells of the end then. */
+static gboolean
+port_wants_ring (gpointer owner)
+{
+  return !_io_stream_connection_get_private (owner)->by_vector;
+}
+
 const IONotificationPortFuncs _io_stream_connection_port_funcs = {
   port_is_ready,
   port_dispatch,
   port_hang_up,
-  NULL
+  port_wants_ring
 };
 
 static IOStreamClientBuffer *

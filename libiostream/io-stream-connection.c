@@ -168,6 +168,7 @@ io_stream_connection_dispose (GObject *object)
   IOStreamConnection *self = IO_STREAM_CONNECTION (object);
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
 
+  _io_stream_connection_drop_interrupts (self);
   /* The socket first, so that the owner hears of the end from it. */
   G_OBJECT_CLASS (io_stream_connection_parent_class)->dispose (object);
 
@@ -529,6 +530,7 @@ io_stream_connection_set_notify_in_context (IOStreamConnection *self,
   else if (priv->port != NULL)
     _io_notification_port_detach (priv->port);
   _io_stream_connection_tell_later (self, 0);
+  _io_stream_connection_poke (self);
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_NOTIFY_IN_CONTEXT]);
 }
 

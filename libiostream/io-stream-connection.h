@@ -7,6 +7,7 @@
 #endif
 
 #include <libiostream/io-connection.h>
+#include <libiostream/io-shared-interrupt-controller.h>
 #include <libiostream/io-notification-port.h>
 #include <libiostream/io-stream-buffer.h>
 #include <libiostream/io-stream-buffer-queue.h>
@@ -194,6 +195,16 @@ void                 io_stream_connection_finish_wait                     (IOStr
 IO_AVAILABLE_IN_ALL
 gboolean             io_stream_connection_wait                            (IOStreamConnection               *self,
                                                                            gint64                            timeout,
+                                                                           GCancellable                     *cancellable,
+                                                                           GError                          **error);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_connection_attach_interrupts               (IOStreamConnection               *self,
+                                                                           IOSharedInterruptController      *controller,
+                                                                           guint                             vector,
+                                                                           GCancellable                     *cancellable,
+                                                                           GError                          **error);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_connection_detach_interrupts               (IOStreamConnection               *self,
                                                                            GCancellable                     *cancellable,
                                                                            GError                          **error);
 

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "io-interrupt-link-private.h"
 #include "io-loan-book-private.h"
 #include "io-notification-port-private.h"
 #include "io-region-private.h"
@@ -36,6 +37,8 @@ typedef struct {
   IORing              input;
   IONotificationPort *port;
   int                 peer_bell;   /* the client's end, until it is handed over */
+  IOInterruptLink    *interrupts;  /* what the client wants caused beside the bell, or NULL */
+  guint               vector;
   IOLoanHolder        holder;
   guint               length;      /* of the queues; 0: as many as there are buffers */
   guint               max_buffers; /* that the client may hold, as its limits say */
@@ -68,6 +71,9 @@ IOStreamLink *_io_stream_link_new   (IOStream                      *stream,
 void          _io_stream_link_set_limit (IOStreamLink              *self,
                                          guint                      n_buffers);
 void          _io_stream_link_free  (IOStreamLink                  *self);
+/* The client is to look: causes its vector, if it has one, and rings its bell,
+ * which is a system call only if it sleeps on that. */
+void          _io_stream_link_ring  (IOStreamLink                  *self);
 
 /* What the peer wrote, copied out once: does it lie within the parts of its
  * buffer? */

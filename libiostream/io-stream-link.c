@@ -101,12 +101,22 @@ _io_stream_link_new (IOStream                       *stream,
 }
 
 void
+_io_stream_link_ring (IOStreamLink *self)
+{
+  if (G_UNLIKELY (self->interrupts != NULL))
+    _io_interrupt_link_cause (self->interrupts, self->vector);
+
+  _io_notification_port_ring (self->port);
+}
+
+void
 _io_stream_link_free (IOStreamLink *self)
 {
   g_clear_pointer (&self->sync, _io_stream_sync_end);
   if (self->port != NULL)
     _io_notification_port_invalidate (self->port);
   g_clear_object (&self->port);
+  g_clear_pointer (&self->interrupts, _io_interrupt_link_unref);
   if (self->peer_bell >= 0)
     close (self->peer_bell);
   _io_region_clear (&self->own);

@@ -97,6 +97,12 @@ gboolean         _io_stream_run_method      (IOStream      *self,
  * matters. */
 void             _io_stream_stop_for_close  (IOStream      *self);
 
+/* What ATTACH_INTERRUPTS does (io-stream-interrupts.c) */
+gboolean         _io_stream_attach_interrupts (IOStream    *self,
+                                               IOUserClient *client,
+                                               GVariant    *args,
+                                               GError     **error);
+
 /* Opening and closing (io-stream-open.c) */
 gboolean         _io_stream_make_link       (IOStream      *self,
                                              IOUserClient  *client,

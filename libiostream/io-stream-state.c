@@ -29,7 +29,7 @@ _io_stream_publish_state (IOStream *self)
   if (priv->link != NULL && priv->fork_count == _io_fork_count ())
     {
       atomic_store_explicit (&priv->link->own.page->state, priv->state, memory_order_release);
-      _io_notification_port_ring (priv->link->port);
+      _io_stream_link_ring (priv->link);
     }
   g_mutex_unlock (&priv->lock);
 

@@ -463,7 +463,7 @@ notify_locked (IOStreamPrivate *priv)
     return;
 
   atomic_store_explicit (&link->own.page->produced, link->output.index, memory_order_relaxed);
-  _io_notification_port_ring (link->port);
+  _io_stream_link_ring (link);
 }
 
 /**

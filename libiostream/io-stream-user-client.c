@@ -171,9 +171,17 @@ stream_call (IOUserClient  *client,
         return NULL;
       return _io_stream_make_sync_bell (stream, client, fds, error);
 
+    case IO_OPCODE_ATTACH_INTERRUPTS:
+      if (!check_open (stream, client, error) ||
+          !_io_stream_attach_interrupts (stream, client, args, error))
+        return NULL;
+      return g_variant_new ("()");
+
     case IO_OPCODE_HELLO:
     case IO_OPCODE_GET_ATTRIBUTES:
     case IO_OPCODE_GET_MEMORY:
+    case IO_OPCODE_GET_INTERRUPTS:
+    case IO_OPCODE_INTERRUPTS_READY:
     case IO_OPCODE_TERMINATED:
     default:
       g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED,

@@ -7,6 +7,7 @@
 #include "io-memory-backing-private.h"
 #include "io-packet-private.h"
 #include "io-service-private.h"
+#include "io-shared-interrupt-controller-private.h"
 
 #include <fcntl.h>
 
@@ -161,6 +162,9 @@ answer (IOUserClient          *self,
     case IO_OPCODE_GET_PORT:
     case IO_OPCODE_CANCEL:
       return _io_user_client_call_method (self, header->opcode, body, fds, error);
+    case IO_OPCODE_GET_INTERRUPTS:
+    case IO_OPCODE_INTERRUPTS_READY:
+      return _io_shared_interrupt_controller_answer (self, header->opcode, fds, error);
     default:
       return func (self, header->opcode, body, fds, error);
     }

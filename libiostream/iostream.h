@@ -12,6 +12,7 @@
 #include <libiostream/io-error.h>
 #include <libiostream/io-external-method.h>
 #include <libiostream/io-matching.h>
+#include <libiostream/io-interrupt-controller.h>
 #include <libiostream/io-memory-descriptor.h>
 #include <libiostream/io-memory-map.h>
 #include <libiostream/io-notification-port.h>
@@ -20,6 +21,7 @@
 #include <libiostream/io-service-methods.h>
 #include <libiostream/io-service.h>
 #include <libiostream/io-shared-data-queue.h>
+#include <libiostream/io-shared-interrupt-controller.h>
 #include <libiostream/io-stream-buffer-queue-entry.h>
 #include <libiostream/io-stream-buffer-queue.h>
 #include <libiostream/io-stream-buffer.h>

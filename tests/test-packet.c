@@ -83,8 +83,8 @@ test_every_message (void)
         found++;
       }
 
-  /* 24 calls, as many answers, 2 events */
-  g_assert_cmpuint (found, ==, 50);
+  /* 27 calls, as many answers, 2 events */
+  g_assert_cmpuint (found, ==, 56);
   g_assert_null (_io_packet_get_body_type (0, IO_OPCODE_HELLO));
 }
 
