@@ -22,6 +22,7 @@ static const Wait waits[] = {
   { "wait_buffer", io_stream_get_type, (WaitFunc) (void (*) (void)) io_stream_wait_buffer },
   { "wait_input", io_stream_get_type, (WaitFunc) (void (*) (void)) io_stream_wait_input },
   { "wait", io_stream_connection_get_type, (WaitFunc) (void (*) (void)) io_stream_connection_wait },
+  { "wait", io_shared_interrupt_controller_get_type, (WaitFunc) (void (*) (void)) io_shared_interrupt_controller_wait },
   { "wait", io_notification_port_get_type, (WaitFunc) (void (*) (void)) io_notification_port_wait },
 };
 

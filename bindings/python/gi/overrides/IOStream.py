@@ -19,8 +19,9 @@ IOStream = get_introspection_module('IOStream')
 
 Frame = _iostream.Frame
 
-__all__ = ['Frame', 'MemoryMap', 'NotificationPort', 'Service', 'Stream',
-           'StreamBuffer', 'StreamConnection', 'UserClient', 'WorkLoop']
+__all__ = ['Frame', 'InterruptController', 'MemoryMap', 'NotificationPort',
+           'Service', 'SharedInterruptController', 'Stream', 'StreamBuffer',
+           'StreamConnection', 'UserClient', 'WorkLoop']
 
 # GI_VFUNC_THROWS, which PyGObject has no name for.
 _VFUNC_THROWS = 1 << 3
@@ -98,6 +99,22 @@ class MemoryMap(IOStream.MemoryMap):
 
 @override
 class NotificationPort(IOStream.NotificationPort):
+
+    def wait(self, timeout, cancellable=None):
+        """As in C; Ctrl-C ends it."""
+        return _iostream.wait(self, 'wait', timeout, cancellable)
+
+
+@override
+class InterruptController(IOStream.InterruptController):
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        _guard_vfuncs(cls)
+
+
+@override
+class SharedInterruptController(IOStream.SharedInterruptController):
 
     def wait(self, timeout, cancellable=None):
         """As in C; Ctrl-C ends it."""
