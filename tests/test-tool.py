@@ -752,6 +752,18 @@ class TestExamples(ToolCase):
         self.finish(follower)
         self.finish(self.start_example('hotplug', '--wait', 'x', '0.01'), 1, '^hotplug: .*time')
 
+    def test_interrupts(self):
+        sensors = self.start_example('interrupts', 'sensors')
+        self.wait_for_name('sensors', sensors)
+        for _ in range(2):
+            lines = self.finish(self.start_example('interrupts', 'watch')).decode().splitlines()
+            self.assertEqual(lines, [
+                'sensor 0 came more often than sensor 3; sensor 7 is pending, handled 0 times',
+                'sensor 7 is enabled, and was handled'])
+        sensors.send_signal(signal.SIGTERM)
+        self.assertEqual(self.finish(sensors), b'200 sensors\n')
+        self.finish(self.start_example('interrupts', 'watch'), 1, '“sensors”')
+
     def test_sample_capture(self):
         """Whatever a client keeps, and however the device goes round."""
         device = self.start_example('sample-device', 'sample', '500')
