@@ -78,7 +78,7 @@ static void
 end_entry (IORegistry      *self,
            IORegistryEntry *entry)
 {
-  g_autoptr (IORegistryEntry) kept = g_object_ref (entry);
+  G_GNUC_UNUSED g_autoptr (IORegistryEntry) kept = g_object_ref (entry);
 
   g_hash_table_remove (self->known, io_registry_entry_get_name (entry));
   _io_registry_entry_end (entry);
@@ -107,7 +107,7 @@ update_entry (IORegistry      *self,
               IORegistryEntry *entry,
               const Look      *look)
 {
-  g_autoptr (IORegistryEntry) kept = g_object_ref (entry);
+  G_GNUC_UNUSED g_autoptr (IORegistryEntry) kept = g_object_ref (entry);
   const IORecord *old = _io_registry_entry_peek (entry);
   gboolean again = old->registrations != look->record->registrations;
   gboolean changed = !g_variant_equal (old->attributes, look->record->attributes);

@@ -251,7 +251,6 @@ test_entry (Fixture       *fixture,
   g_autofree char *name = NULL;
   g_autofree char *class_name = NULL;
   g_autoptr (GVariant) attributes = NULL;
-  g_autoptr (IOConnection) connection = NULL;
   Peer *peer = owner_spawn ();
   IORegistryEntry *entry;
   gboolean inactive;

@@ -10,11 +10,12 @@ import inspect
 from gi.module import get_introspection_module
 
 PLAIN = get_introspection_module('IOStream')
-OVERRIDDEN = ['MemoryMap', 'NotificationPort', 'Service', 'Stream',
+OVERRIDDEN = ['MemoryMap', 'NotificationPort', 'Registry', 'Service', 'Stream',
               'StreamBuffer', 'StreamConnection', 'UserClient', 'WorkLoop']
 
 # What the override may replace, as it takes the same arguments.
-REPLACED = {('NotificationPort', 'wait'), ('Stream', 'wait_buffer'),
+REPLACED = {('NotificationPort', 'wait'),
+            ('Registry', 'wait_for_service'), ('Stream', 'wait_buffer'),
             ('Stream', 'wait_input'), ('StreamConnection', 'start'),
             ('StreamConnection', 'wait'), ('WorkLoop', 'run_action')}
 

@@ -102,6 +102,15 @@ class TestRegistry(TestCase):
                                                    None)
         self.assertEqual(entry.get_name(), 'one')
 
+    def test_wait_and_ctrl_c(self):
+        waiter = spawn("from iostreamtest import *\nprint('here')\n"
+                       "IOStream.Registry.wait_for_service(None, -1)",
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(self.end, waiter)
+        waiter.stdout.readline()
+        waiter.send_signal(signal.SIGINT)
+        self.assertIn('KeyboardInterrupt', waiter.communicate(timeout=20)[1])
+
     def test_wait_async(self):
         results = []
         IOStream.Registry.wait_for_service_async(

@@ -20,8 +20,8 @@ IOStream = get_introspection_module('IOStream')
 Frame = _iostream.Frame
 
 __all__ = ['Frame', 'InterruptController', 'MemoryMap', 'NotificationPort',
-           'Service', 'SharedInterruptController', 'Stream', 'StreamBuffer',
-           'StreamConnection', 'UserClient', 'WorkLoop']
+           'Registry', 'Service', 'SharedInterruptController', 'Stream',
+           'StreamBuffer', 'StreamConnection', 'UserClient', 'WorkLoop']
 
 # GI_VFUNC_THROWS, which PyGObject has no name for.
 _VFUNC_THROWS = 1 << 3
@@ -119,6 +119,27 @@ class SharedInterruptController(IOStream.SharedInterruptController):
     def wait(self, timeout, cancellable=None):
         """As in C; Ctrl-C ends it."""
         return _iostream.wait(self, 'wait', timeout, cancellable)
+
+
+@override
+class Registry(IOStream.Registry):
+
+    @staticmethod
+    def wait_for_service(matching, timeout, cancellable=None):
+        """As in C; Ctrl-C ends it."""
+        longest = int(_LONGEST_POLL * 1000000)
+        while True:
+            step = longest if timeout < 0 else min(timeout, longest)
+            try:
+                return IOStream.Registry.wait_for_service(matching, step,
+                                                          cancellable)
+            except GLib.Error as error:
+                if timeout >= 0:
+                    timeout -= step
+                if timeout == 0 or not error.matches(
+                        IOStream.StreamError.quark(),
+                        IOStream.StreamError.TIMEOUT):
+                    raise
 
 
 @override
