@@ -11,12 +11,20 @@ typedef struct _IOAttributes IOAttributes;
 
 IOAttributes *_io_attributes_new  (void);
 void          _io_attributes_free (IOAttributes *self);
-/* Takes a floating @value; %NULL removes. */
-void          _io_attributes_set  (IOAttributes *self,
+/* Takes a floating @value; %NULL removes. TRUE if that is a change of which
+ * book is kept. */
+gboolean      _io_attributes_set  (IOAttributes *self,
                                    const char   *key,
                                    GVariant     *value);
 GVariant     *_io_attributes_get  (IOAttributes *self,
                                    const char   *key);
+/* Whether book is kept of what changes. */
+void          _io_attributes_track (IOAttributes *self,
+                                   gboolean      on);
+/* The names of what has changed since, as a set; NULL if nothing has. */
+GHashTable   *_io_attributes_take_changes (IOAttributes *self);
+/* The names of all, with references. */
+GPtrArray    *_io_attributes_list (IOAttributes *self);
 /* A full reference to an a{sv}. */
 GVariant     *_io_attributes_copy (IOAttributes *self);
 

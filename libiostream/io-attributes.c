@@ -7,6 +7,7 @@
 struct _IOAttributes {
   GMutex      mutex;
   GHashTable *values;   /* of char * to GVariant, under the mutex */
+  GHashTable *changes;  /* names, likewise; NULL if no book is kept */
 };
 
 IOAttributes *
@@ -25,17 +26,32 @@ void
 _io_attributes_free (IOAttributes *self)
 {
   g_hash_table_unref (self->values);
+  g_clear_pointer (&self->changes, g_hash_table_unref);
   g_mutex_clear (&self->mutex);
   g_free (self);
 }
 
-void
+static GHashTable *
+new_set (void)
+{
+  return g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+}
+
+static gboolean
+is_same (GVariant *a,
+         GVariant *b)
+{
+  return a == NULL || b == NULL ? a == b : g_variant_equal (a, b);
+}
+
+gboolean
 _io_attributes_set (IOAttributes *self,
                     const char   *key,
                     GVariant     *value)
 {
   g_autoptr (GVariant) old = NULL;
   g_autofree char *old_key = NULL;
+  gboolean noted;
 
   if (value != NULL)
     g_variant_ref_sink (value);
@@ -45,7 +61,56 @@ _io_attributes_set (IOAttributes *self,
   g_hash_table_steal_extended (self->values, key, (gpointer *) &old_key, (gpointer *) &old);
   if (value != NULL)
     g_hash_table_insert (self->values, g_strdup (key), value);
+  noted = self->changes != NULL && !is_same (old, value);
+  if (noted)
+    g_hash_table_add (self->changes, g_strdup (key));
   g_mutex_unlock (&self->mutex);
+
+  return noted;
+}
+
+void
+_io_attributes_track (IOAttributes *self,
+                      gboolean      on)
+{
+  g_mutex_lock (&self->mutex);
+  if (on && self->changes == NULL)
+    self->changes = new_set ();
+  else if (!on)
+    g_clear_pointer (&self->changes, g_hash_table_unref);
+  g_mutex_unlock (&self->mutex);
+}
+
+GHashTable *
+_io_attributes_take_changes (IOAttributes *self)
+{
+  GHashTable *changes = NULL;
+
+  g_mutex_lock (&self->mutex);
+  if (self->changes != NULL && g_hash_table_size (self->changes) > 0)
+    {
+      changes = self->changes;
+      self->changes = new_set ();
+    }
+  g_mutex_unlock (&self->mutex);
+
+  return changes;
+}
+
+GPtrArray *
+_io_attributes_list (IOAttributes *self)
+{
+  GPtrArray *names = g_ptr_array_new_with_free_func (g_free);
+  GHashTableIter iter;
+  gpointer key;
+
+  g_mutex_lock (&self->mutex);
+  g_hash_table_iter_init (&iter, self->values);
+  while (g_hash_table_iter_next (&iter, &key, NULL))
+    g_ptr_array_add (names, g_strdup (key));
+  g_mutex_unlock (&self->mutex);
+
+  return names;
 }
 
 GVariant *

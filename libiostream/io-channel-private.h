@@ -26,9 +26,13 @@ typedef struct {
   void (*ended)  (IOChannel            *channel,
                   const GError         *error,
                   gpointer              user_data);
+  /* Something was offered in vain, and now there is room again. May be NULL. */
+  void (*drained) (IOChannel           *channel,
+                  gpointer              user_data);
 } IOChannelFuncs;
 
 #define IO_CHANNEL_MAX_EVENTS   32    /* due to a client that does not read */
+#define IO_CHANNEL_MAX_OFFERS   16    /* so that offers alone never end it */
 #define IO_CHANNEL_CALLS_RATE   1000  /* per second */
 #define IO_CHANNEL_CALLS_BURST  2000
 /* Of external methods, which are made for being called often; over it the
@@ -60,6 +64,11 @@ void       _io_channel_send      (IOChannel            *self,
 /* Something is due that the client has not taken: what need not be sent should
  * not be. */
 gboolean   _io_channel_is_congested (IOChannel          *self);
+/* Takes over @packet, an event, and queues it if less than @max_due are due.
+ * FALSE if it is lost, because the other end reads too little. */
+gboolean   _io_channel_offer     (IOChannel            *self,
+                                  GBytes               *packet,
+                                  guint                 max_due);
 /* Sends @last_words (taken over) if that goes at once, and ends the connection
  * for everybody who has a copy of it. Safe in a callback, and twice. */
 void       _io_channel_close     (IOChannel            *self,

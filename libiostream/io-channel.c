@@ -35,6 +35,7 @@ struct _IOChannel {
   GError               *broken;        /* to be told at the next dispatch */
   gboolean              deaf;          /* the other end reads no more */
   gboolean              trusted;       /* no bound on how often it calls */
+  gboolean              starved;       /* an offer was lost */
   double                tokens;        /* calls that may still come */
   gint64                refilled;
   double                method_tokens;
@@ -67,9 +68,12 @@ update_poll (IOChannel *self)
 {
   GIOCondition condition = self->held ? 0 : G_IO_IN;
 
+  if (!g_queue_is_empty (&self->pending))
+    condition = G_IO_OUT;
+  else if (self->starved)
+    condition |= G_IO_OUT;
   if (self->source != NULL)
-    g_source_modify_unix_fd (self->source, self->tag,
-                             g_queue_is_empty (&self->pending) ? condition : G_IO_OUT);
+    g_source_modify_unix_fd (self->source, self->tag, condition);
 }
 
 static void
@@ -126,6 +130,18 @@ flush (IOChannel *self)
     }
 
   update_poll (self);
+}
+
+static void
+tell_drained (IOChannel *self)
+{
+  if (!self->starved || !g_queue_is_empty (&self->pending) || self->broken != NULL)
+    return;
+
+  self->starved = FALSE;
+  update_poll (self);
+  if (self->funcs != NULL && self->funcs->drained != NULL)
+    self->funcs->drained (self, self->user_data);
 }
 
 static gboolean
@@ -270,6 +286,7 @@ _io_channel_serve (IOChannel *self,
     return FALSE;
 
   flush (self);
+  tell_drained (self);
   while (n < max && self->source != NULL && self->broken == NULL && !self->held &&
          g_queue_is_empty (&self->pending) && read_packet (self))
     n++;
@@ -381,13 +398,48 @@ count_events (IOChannel *self)
   return n;
 }
 
+static void
+push_pending (IOChannel   *self,
+              GBytes      *packet,
+              GUnixFDList *fds)
+{
+  Pending *pending = g_new0 (Pending, 1);
+
+  pending->packet = g_bytes_ref (packet);
+  g_set_object (&pending->fds, fds);
+  g_queue_push_tail (&self->pending, pending);
+  update_poll (self);
+}
+
+gboolean
+_io_channel_offer (IOChannel *self,
+                   GBytes    *packet,
+                   guint      max_due)
+{
+  g_autoptr (GBytes) owned = packet;
+
+  /* Nobody will miss it. */
+  if (self->source == NULL || self->deaf || self->broken != NULL || self->pid != getpid ())
+    return TRUE;
+  if (g_queue_is_empty (&self->pending) && try_send (self, owned, NULL))
+    return TRUE;
+  if (count_events (self) < max_due)
+    {
+      push_pending (self, owned, NULL);
+      return TRUE;
+    }
+
+  self->starved = TRUE;
+  update_poll (self);
+  return FALSE;
+}
+
 void
 _io_channel_send (IOChannel   *self,
                   GBytes      *packet,
                   GUnixFDList *fds)
 {
   g_autoptr (GBytes) owned = packet;
-  Pending *pending;
 
   if (self->source == NULL || self->deaf || self->broken != NULL || self->pid != getpid ())
     return;
@@ -400,11 +452,7 @@ _io_channel_send (IOChannel   *self,
       return;
     }
 
-  pending = g_new0 (Pending, 1);
-  pending->packet = g_steal_pointer (&owned);
-  g_set_object (&pending->fds, fds);
-  g_queue_push_tail (&self->pending, pending);
-  update_poll (self);
+  push_pending (self, owned, fds);
 }
 
 gboolean

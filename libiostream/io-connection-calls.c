@@ -59,10 +59,33 @@ _io_connection_init_calls (IOConnection *self)
   _io_connection_get_private (self)->cancels = g_array_new (FALSE, FALSE, sizeof (guint32));
 }
 
-void
-_io_call_deliver (IOCall *call)
+gboolean
+_io_call_is_event (IOCall   *call,
+                   IOOpcode  opcode)
 {
-  call->func (call->self, call->answer, call->fds, call->error, call->data);
+  return call->serial == 0 && call->opcode == opcode;
+}
+
+/* Keeps no reference: what nobody hears keeps nothing alive. */
+void
+_io_connection_push_event (IOConnection           *self,
+                           IOOpcode                opcode,
+                           GVariant               *body,
+                           IOConnectionAnswerFunc  func)
+{
+  IOCall *call = g_new0 (IOCall, 1);
+
+  call->opcode = opcode;
+  call->func = func;
+  call->answer = g_variant_ref (body);
+  _io_connection_push_call (self, call);
+}
+
+void
+_io_call_deliver (IOConnection *self,
+                  IOCall       *call)
+{
+  call->func (self, call->answer, call->fds, call->error, call->data);
 }
 
 static void
@@ -390,6 +413,14 @@ start_call (IOConnection            *self,
   g_hash_table_insert (priv->calls, GUINT_TO_POINTER (serial), call);
 
   return call;
+}
+
+void
+_io_connection_send_call (IOConnection *self,
+                          IOOpcode      opcode,
+                          GVariant     *args)
+{
+  start_call (self, opcode, args, FALSE, NULL, NULL, NULL);
 }
 
 void

@@ -13,7 +13,8 @@ G_BEGIN_DECLS
  * io-connection-connect.c finds the owner, io-connection-local.c does its part
  * if it is in this thread, io-connection-open.c greets it, opens and closes,
  * io-connection-link.c has the socket, its source and the end,
- * io-connection-calls.c the calls. */
+ * io-connection-calls.c the calls, io-connection-events.c what the owner says
+ * on its own, io-connection-attributes.c the attributes and messages to it. */
 
 /* The socket. A connection is used up when it is lost or hung up; an attempt
  * to connect that fails puts it back to NONE. */
@@ -60,10 +61,18 @@ typedef struct {
   guint                    n_actions;   /* of them those whose answer takes its time */
   GArray                  *cancels;     /* serials: CANCEL is due */
   IOConnectionMethods     *methods;     /* io-connection-methods.c, -memory.c; NULL until needed */
-  GQueue                   inbox;       /* calls that the source is to deliver, in order */
+  GQueue                   inbox;       /* calls and events that the source is to
+                                           deliver, in order */
   gboolean                 end_due;     /* and after them the end */
   GSource                 *source;
   gpointer                 fd_tag;
+
+  gboolean                 watching;    /* asked to be told of attributes */
+  gboolean                 complete;    /* all were there once */
+  gboolean                 changes_due; /* in the inbox */
+  GHashTable              *attributes;  /* name -> GVariant, as far as told */
+  GHashTable              *stale;       /* names that are not in what comes now */
+  GHashTable              *changes;     /* names whose change is to be told */
 } IOConnectionPrivate;
 
 typedef enum {
@@ -152,10 +161,28 @@ void        _io_connection_lose         (IOConnection            *self,
                                          const char              *format,
                                          ...) G_GNUC_PRINTF (3, 4);
 
+/* io-connection-events.c */
+void        _io_connection_class_init_events (IOConnectionClass   *klass);
+void        _io_connection_init_events  (IOConnection            *self);
+void        _io_connection_drop_events  (IOConnection            *self);
+/* Takes an event but the end. NULL, or what is wrong with it. */
+const char *_io_connection_take_event   (IOConnection            *self,
+                                         const IOPacketHeader    *header,
+                                         GVariant                *body);
+
 /* io-connection-calls.c */
+/* Puts an event in line with the answers. @func gets it as its answer, from
+ * the context. */
+void        _io_connection_push_event   (IOConnection            *self,
+                                         IOOpcode                 opcode,
+                                         GVariant                *body,
+                                         IOConnectionAnswerFunc   func);
 void        _io_connection_init_calls   (IOConnection            *self);
 void        _io_call_free               (IOCall                  *call);
-void        _io_call_deliver            (IOCall                  *call);
+void        _io_call_deliver            (IOConnection            *self,
+                                         IOCall                  *call);
+gboolean    _io_call_is_event           (IOCall                  *call,
+                                         IOOpcode                 opcode);
 /* The first of the asynchronous calls, or -1. */
 gint64      _io_connection_get_deadline (IOConnection            *self);
 void        _io_connection_expire_calls (IOConnection            *self);
@@ -221,6 +248,10 @@ struct _IOConnectionMethods {
 IOConnectionMethods *_io_connection_ensure_methods (IOConnection *self);
 void        _io_connection_free_methods (IOConnection            *self);
 
+/* Sends a call whose answer nobody wants. */
+void        _io_connection_send_call    (IOConnection            *self,
+                                         IOOpcode                 opcode,
+                                         GVariant                *args);
 /* Sends CLOSE and does not wait for the answer. */
 void        _io_connection_send_close   (IOConnection            *self);
 

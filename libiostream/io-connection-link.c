@@ -29,6 +29,12 @@ get_operation (IOOpcode opcode)
     {
     case IO_OPCODE_HELLO:
       return "Connecting to";
+    case IO_OPCODE_SET_ATTRIBUTE:
+      return "Setting an attribute of";
+    case IO_OPCODE_SEND_MESSAGE:
+      return "Sending a message to";
+    case IO_OPCODE_WATCH_ATTRIBUTES:
+      return "Watching the attributes of";
     case IO_OPCODE_GET_ATTRIBUTES:
       return "Reading the attributes of";
     case IO_OPCODE_OPEN:
@@ -125,7 +131,7 @@ deliver (IOConnection *self)
 
       if (call == NULL)
         break;
-      _io_call_deliver (call);
+      _io_call_deliver (self, call);
       _io_call_free (call);
     }
 
@@ -291,8 +297,10 @@ take_packet (IOConnection *self,
     wrong = _io_connection_take_reply (self, &header, body, fds, (flags & MSG_CTRUNC) != 0);
   else if (header.opcode == IO_OPCODE_PROGRESS)
     wrong = _io_connection_take_progress (self, body);
-  else
+  else if (header.opcode == IO_OPCODE_TERMINATED)
     take_termination (self, body);
+  else
+    wrong = _io_connection_take_event (self, &header, body);
 
   if (wrong == NULL && _io_connection_get_private (self)->cancels->len > 0)
     _io_connection_send_cancels (self);
@@ -477,6 +485,7 @@ _io_connection_drop_source (IOConnection *self)
   IOConnectionPrivate *priv = _io_connection_get_private (self);
 
   g_queue_clear_full (&priv->inbox, (GDestroyNotify) _io_call_free);
+  _io_connection_drop_events (self);
   g_clear_pointer (&priv->calls, g_hash_table_unref);
   g_clear_pointer (&priv->cancels, g_array_unref);
   _io_connection_free_methods (self);

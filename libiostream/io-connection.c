@@ -469,6 +469,7 @@ io_connection_class_init (IOConnectionClass *klass)
   define_settings ();
   define_properties ();
   g_object_class_install_properties (object_class, N_PROPS, properties);
+  _io_connection_class_init_events (klass);
 
   /**
    * IOConnection::disconnected:
@@ -501,6 +502,7 @@ io_connection_init (IOConnection *self)
   priv->fork_count = _io_fork_count ();
   g_weak_ref_init (&priv->service, NULL);
   _io_connection_init_calls (self);
+  _io_connection_init_events (self);
 }
 
 /**

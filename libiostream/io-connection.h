@@ -21,6 +21,8 @@ G_DECLARE_DERIVABLE_TYPE (IOConnection, io_connection, IO, CONNECTION, GObject)
  * IOConnectionClass:
  * @parent_class: the parent class
  * @disconnected: class handler of #IOConnection::disconnected
+ * @service_message: class handler of #IOConnection::service-message
+ * @attribute_changed: class handler of #IOConnection::attribute-changed
  *
  * The virtual methods of #IOConnection.
  *
@@ -31,9 +33,15 @@ struct _IOConnectionClass {
 
   void (*disconnected) (IOConnection *self,
                         const GError *error);
+  void (*service_message)   (IOConnection *self,
+                             guint         type,
+                             GVariant     *argument);
+  void (*attribute_changed) (IOConnection *self,
+                             const char   *key,
+                             GVariant     *value);
 
   /*< private >*/
-  gpointer _reserved[8];
+  gpointer _reserved[6];
 };
 
 IO_AVAILABLE_IN_ALL
@@ -199,6 +207,58 @@ IOSharedInterruptController *
               io_connection_get_interrupt_controller (IOConnection *self,
                                              GCancellable         *cancellable,
                                              GError              **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+gboolean      io_connection_watch_attributes (IOConnection        *self,
+                                             GCancellable         *cancellable,
+                                             GError              **error);
+IO_AVAILABLE_IN_ALL
+void          io_connection_watch_attributes_async (IOConnection  *self,
+                                             GCancellable         *cancellable,
+                                             GAsyncReadyCallback   callback,
+                                             gpointer              user_data);
+IO_AVAILABLE_IN_ALL
+gboolean      io_connection_watch_attributes_finish (IOConnection *self,
+                                             GAsyncResult         *result,
+                                             GError              **error);
+IO_AVAILABLE_IN_ALL
+void          io_connection_unwatch_attributes (IOConnection      *self);
+IO_AVAILABLE_IN_ALL
+GVariant     *io_connection_get_attribute   (IOConnection         *self,
+                                             const char           *key) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+gboolean      io_connection_set_attribute   (IOConnection         *self,
+                                             const char           *key,
+                                             GVariant             *value,
+                                             GCancellable         *cancellable,
+                                             GError              **error);
+IO_AVAILABLE_IN_ALL
+void          io_connection_set_attribute_async (IOConnection     *self,
+                                             const char           *key,
+                                             GVariant             *value,
+                                             GCancellable         *cancellable,
+                                             GAsyncReadyCallback   callback,
+                                             gpointer              user_data);
+IO_AVAILABLE_IN_ALL
+gboolean      io_connection_set_attribute_finish (IOConnection    *self,
+                                             GAsyncResult         *result,
+                                             GError              **error);
+IO_AVAILABLE_IN_ALL
+gboolean      io_connection_send_message    (IOConnection         *self,
+                                             guint                 type,
+                                             GVariant             *argument,
+                                             GCancellable         *cancellable,
+                                             GError              **error);
+IO_AVAILABLE_IN_ALL
+void          io_connection_send_message_async (IOConnection      *self,
+                                             guint                 type,
+                                             GVariant             *argument,
+                                             GCancellable         *cancellable,
+                                             GAsyncReadyCallback   callback,
+                                             gpointer              user_data);
+IO_AVAILABLE_IN_ALL
+gboolean      io_connection_send_message_finish (IOConnection     *self,
+                                             GAsyncResult         *result,
+                                             GError              **error);
 IO_AVAILABLE_IN_ALL
 void          io_connection_hang_up         (IOConnection         *self);
 

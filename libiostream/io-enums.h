@@ -128,6 +128,76 @@ typedef enum /*< flags >*/ {
 } IOStreamOpenFlags;
 
 /**
+ * IOServiceOpenFlags:
+ * @IO_SERVICE_OPEN_NONE: fail if somebody else has it open
+ * @IO_SERVICE_OPEN_SEIZE: ask whoever has it open to close it, and wait for
+ *   that a while (kIOServiceSeize)
+ *
+ * How a service of any kind is opened. The bits 0xFFFF0000 belong to the kind
+ * of service, as those of #IOStreamOpenFlags to streams; both can be combined.
+ *
+ * Since: 1.0
+ */
+typedef enum /*< flags >*/ {
+  IO_SERVICE_OPEN_NONE  = 0,
+  IO_SERVICE_OPEN_SEIZE = 0x00000001
+} IOServiceOpenFlags;
+
+/**
+ * IOServiceMessageType:
+ * @IO_SERVICE_MESSAGE_TERMINATED: the service ends
+ *   (kIOMessageServiceIsTerminated)
+ * @IO_SERVICE_MESSAGE_SUSPENDED: the service pauses
+ *   (kIOMessageServiceIsSuspended). A stream says so
+ * @IO_SERVICE_MESSAGE_RESUMED: the service goes on
+ *   (kIOMessageServiceIsResumed). A stream says so
+ * @IO_SERVICE_MESSAGE_REQUESTING_CLOSE: whoever has the service open is asked
+ *   to close it, because somebody else seizes it or because it ends
+ *   (kIOMessageServiceIsRequestingClose)
+ * @IO_SERVICE_MESSAGE_ATTEMPTING_OPEN: somebody else is about to open the
+ *   service, maybe in vain (kIOMessageServiceIsAttemptingOpen)
+ * @IO_SERVICE_MESSAGE_WAS_CLOSED: somebody else has closed the service
+ *   (kIOMessageServiceWasClosed)
+ * @IO_SERVICE_MESSAGE_BUSY_STATE_CHANGE: the service has become busy, or quiet;
+ *   the argument is a boolean. Only for %IO_SERVICE_INTEREST_BUSY
+ *   (kIOMessageServiceBusyStateChange)
+ * @IO_SERVICE_MESSAGE_PROPERTY_CHANGE: for the kind of service to use
+ *   (kIOMessageServicePropertyChange)
+ * @IO_SERVICE_MESSAGE_FAMILY: the first number that kinds of services can give
+ *   to messages of their own; they end with 0xFFFFFFFF
+ *
+ * What a message between a service and its clients says. The numbers are the
+ * codes of Apple's messages.
+ *
+ * Since: 1.0
+ */
+typedef enum {
+  IO_SERVICE_MESSAGE_TERMINATED        = 0x010,
+  IO_SERVICE_MESSAGE_SUSPENDED         = 0x020,
+  IO_SERVICE_MESSAGE_RESUMED           = 0x030,
+  IO_SERVICE_MESSAGE_REQUESTING_CLOSE  = 0x100,
+  IO_SERVICE_MESSAGE_ATTEMPTING_OPEN   = 0x101,
+  IO_SERVICE_MESSAGE_WAS_CLOSED        = 0x110,
+  IO_SERVICE_MESSAGE_BUSY_STATE_CHANGE = 0x120,
+  IO_SERVICE_MESSAGE_PROPERTY_CHANGE   = 0x130,
+  IO_SERVICE_MESSAGE_FAMILY            = 0x10000
+} IOServiceMessageType;
+
+/**
+ * IOServiceInterest:
+ * @IO_SERVICE_INTEREST_GENERAL: all that clients are told (kIOGeneralInterest)
+ * @IO_SERVICE_INTEREST_BUSY: whether the service is busy (kIOBusyInterest)
+ *
+ * What a listener in the process of the service wants to hear of.
+ *
+ * Since: 1.0
+ */
+typedef enum {
+  IO_SERVICE_INTEREST_GENERAL,
+  IO_SERVICE_INTEREST_BUSY
+} IOServiceInterest;
+
+/**
  * IOStreamMemoryType:
  * @IO_STREAM_MEMORY_OUTPUT_QUEUE: the queue from the stream to the client
  * @IO_STREAM_MEMORY_INPUT_QUEUE: the queue from the client to the stream

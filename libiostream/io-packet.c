@@ -34,6 +34,9 @@ static const PacketType packet_types[] = {
   { IO_OPCODE_QUEUE_READY,      "(u)",       "()",            NULL    },
   { IO_OPCODE_GET_INTERRUPTS,   "()",        "(ut)",          NULL    },
   { IO_OPCODE_INTERRUPTS_READY, "()",        "()",            NULL    },
+  { IO_OPCODE_WATCH_ATTRIBUTES, "(b)",       "()",            NULL    },
+  { IO_OPCODE_SET_ATTRIBUTE,    "(smv)",     "()",            NULL    },
+  { IO_OPCODE_SEND_MESSAGE,     "(umv)",     "()",            NULL    },
   { IO_OPCODE_START,            "()",        "()",            NULL    },
   { IO_OPCODE_STOP,             "()",        "()",            NULL    },
   { IO_OPCODE_SUSPEND,          "()",        "()",            NULL    },
@@ -45,6 +48,8 @@ static const PacketType packet_types[] = {
   { IO_OPCODE_ATTACH_INTERRUPTS, "(tu)",     "()",            NULL    },
   { IO_OPCODE_TERMINATED,       NULL,        NULL,            "(us)"  },
   { IO_OPCODE_PROGRESS,         NULL,        NULL,            "(uv)"  },
+  { IO_OPCODE_MESSAGE,          NULL,        NULL,            "(umv)" },
+  { IO_OPCODE_ATTRIBUTES,       NULL,        NULL,            "(ya{sv}as)" },
 };
 
 static const char *

@@ -43,6 +43,11 @@ typedef enum {
                                     -> (uutttb) memory number, map flags, offset,
                                        length, size of it all, writable;
                                        one descriptor */
+  IO_OPCODE_WATCH_ATTRIBUTES = 7, /* (b) -> (): as ATTRIBUTES from now on; the
+                                    first ones come before the answer */
+  IO_OPCODE_SET_ATTRIBUTE  = 8,  /* (smv) name, value or nothing to remove
+                                    -> () */
+  IO_OPCODE_SEND_MESSAGE   = 9,  /* (umv) IOServiceMessageType, argument -> () */
 
   /* external methods. A struct or a value that is too large for a packet is in
      a memory, and its length in the packet: on its way to the owner in the one
@@ -101,8 +106,21 @@ typedef enum {
      owner's region instead, so that a client that never reads its control
      socket learns of it too */
   IO_OPCODE_TERMINATED     = 64, /* (us) IOStreamError or 0, reason */
+  IO_OPCODE_MESSAGE        = 65, /* (umv) IOServiceMessageType, argument */
+  IO_OPCODE_ATTRIBUTES     = 66, /* (ya{sv}as) IOAttributesPart, values,
+                                    names that have none any more */
   IO_OPCODE_PROGRESS       = 72  /* (uv) serial of a call with _ASYNC, value */
 } IOOpcode;
+
+/* All attributes may take several packets. What is not in any of them from the
+ * first to the last is gone. */
+typedef enum {
+  IO_ATTRIBUTES_FIRST = 1 << 0,
+  IO_ATTRIBUTES_LAST  = 1 << 1
+} IOAttributesPart;
+
+/* As many as a client keeps. */
+#define IO_PROTOCOL_MAX_ATTRIBUTES 1024
 
 /* Answer to OPEN of a stream: a{sv} with
  *   "queue-length" u, "entry-count" u, "epoch" u, "mode" u, "buffer-count" u

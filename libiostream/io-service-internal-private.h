@@ -10,8 +10,11 @@ G_BEGIN_DECLS
 
 /* What the files of #IOService share: io-service.c is the object,
  * io-service-register.c the name and the ways in, io-service-admit.c lets
- * clients in, io-service-open.c has who has it open, io-service-attributes.c
- * the attributes, io-service-terminate.c the end. */
+ * clients in, io-service-open.c has who has it open, io-service-seize.c who
+ * waits for that, io-service-messages.c what is said, io-service-attributes.c
+ * the attributes, io-service-watch.c who watches them, io-service-busy.c the
+ * count, io-service-terminate.c the end; io-service-turn.c does once per turn
+ * what is due. */
 
 typedef struct {
   char         *name;
@@ -25,8 +28,28 @@ typedef struct {
                                  handle_open goes; with a reference */
   int           published;    /* atomic: others can know of it */
   GSource      *publishing;   /* what has changed; under a lock */
+  gint64        close_timeout;
+  GList        *waiting;      /* of Waiting: opens that seize, first come first */
+  IOUserClient *retrying;     /* of these, the one that tries again; borrowed */
+  guint64       opens;        /* how many there were */
+  guint64       asked;        /* after how many of them to close was asked for */
+  GList        *watches;      /* of Watch */
+  GList        *interests;    /* of Interest */
+  guint         last_interest;
+  GList        *terminations; /* of GTask, while the end is on its way */
+  gint64        end_deadline;
+  guint         methods;      /* in which nothing may be closed */
+
+  GMutex        mutex;        /* of what follows */
+  GSource      *turn;
+  GCond         quiet;
+  guint         busy;
+
   guint         registered : 1;
   guint         inactive : 1;
+  guint         ending : 1;   /* inactive, and clients have their chance */
+  guint         closing : 1;  /* nobody has it any more */
+  guint         ended : 1;
 } IOServicePrivate;
 
 /* Work that belongs to the thread of the work loop. */
@@ -58,5 +81,53 @@ void              _io_service_unpublish   (IOService      *self);
 
 /* io-service-open.c */
 void              _io_service_class_init_open (IOServiceClass *klass);
+/* Asks everybody but @client who has it open to close it. */
+void              _io_service_request_close (IOService    *self,
+                                           IOUserClient   *except);
+/* A copy with references, for loops in which anything can happen. */
+GList            *_io_service_copy_clients (IOService     *self);
+
+/* io-service-seize.c */
+gboolean          _io_service_is_waiting  (IOService      *self,
+                                           IOUserClient   *client);
+/* Whether @client is the one whose turn it is, also if nobody waits. */
+gboolean          _io_service_is_next     (IOService      *self,
+                                           IOUserClient   *client);
+/* Looks again for all who wait. The next deadline, or -1. */
+gint64            _io_service_serve_waiting (IOService    *self);
+void              _io_service_forget_waiting (IOService   *self,
+                                           IOUserClient   *client);
+
+/* io-service-attributes.c */
+void              _io_service_class_init_attributes (IOServiceClass *klass);
+/* Keeps book of changes if anybody wants to know of them. */
+void              _io_service_track_attributes (IOService *self);
+
+/* io-service-watch.c */
+void              _io_service_watch       (IOService      *self,
+                                           IOUserClient   *client,
+                                           gboolean        on);
+/* Tells those who watch what has changed since. */
+void              _io_service_tell_changes (IOService     *self);
+
+/* io-service-messages.c */
+void              _io_service_class_init_messages (IOServiceClass *klass);
+void              _io_service_tell_interested (IOService       *self,
+                                           IOServiceInterest  kind,
+                                           guint              type,
+                                           GVariant          *argument);
+void              _io_service_clear_interests (IOService  *self);
+
+/* io-service-terminate.c */
+/* While clients have their chance: ends those that have used it, or all if the
+ * time is over. The deadline, or -1. */
+gint64            _io_service_go_on_ending (IOService     *self);
+
+/* io-service-turn.c */
+/* Has what is due done in the context of the service, at monotonic time @when
+ * (0: soon). Any thread; keeps no reference. */
+void              _io_service_schedule    (IOService      *self,
+                                           gint64          when);
+void              _io_service_drop_turn   (IOService      *self);
 
 G_END_DECLS

@@ -23,6 +23,7 @@ close_for (IOService    *self,
            IOUserClient *client,
            guint         options)
 {
+  IOServicePrivate *priv = _io_service_get_private (self);
   gboolean had_opened = _io_user_client_set_opened (client, FALSE);
 
   IO_SERVICE_GET_CLASS (self)->handle_close (self, client, options);
@@ -32,6 +33,10 @@ close_for (IOService    *self,
   if (_io_user_client_has_died (client))
     g_signal_emit_by_name (self, "client-died", client);
   g_signal_emit_by_name (self, "client-closed", client);
+  if (!priv->inactive)
+    _io_service_tell (self, IO_SERVICE_MESSAGE_WAS_CLOSED, NULL, client);
+  if (priv->waiting != NULL || priv->ending)
+    _io_service_schedule (self, 0);
 }
 
 void
@@ -43,6 +48,8 @@ _io_service_forget_client (IOService    *self,
 
   if (link != NULL)
     priv->clients = g_list_delete_link (priv->clients, link);
+  _io_service_forget_waiting (self, client);
+  _io_service_watch (self, client, FALSE);
 
   if (is_to_close (self, client))
     close_for (self, client, 0);
@@ -116,20 +123,105 @@ _io_service_class_init_open (IOServiceClass *klass)
   klass->handle_is_open = io_service_real_handle_is_open;
 }
 
+static gpointer
+copy_client (gconstpointer client,
+             gpointer      data)
+{
+  return g_object_ref ((gpointer) client);
+}
+
+GList *
+_io_service_copy_clients (IOService *self)
+{
+  return g_list_copy_deep (_io_service_get_private (self)->clients, copy_client, NULL);
+}
+
+void
+_io_service_request_close (IOService    *self,
+                           IOUserClient *except)
+{
+  GList *clients = _io_service_copy_clients (self);
+
+  for (GList *l = clients; l != NULL; l = l->next)
+    if (l->data != except && io_service_is_open (self, l->data))
+      io_service_message_client (self, l->data, IO_SERVICE_MESSAGE_REQUESTING_CLOSE, NULL, NULL);
+
+  g_list_free_full (clients, g_object_unref);
+}
+
+static void
+set_refused (IOService      *self,
+             IOStreamError   code,
+             const char     *why,
+             GError        **error)
+{
+  const char *name = _io_service_get_private (self)->name;
+
+  g_set_error (error, IO_STREAM_ERROR, code, "Cannot open service “%s”: %s",
+               name != NULL ? name : "", why);
+}
+
+/* Says what is about to happen, and asks those in the way to leave; not again
+ * when an open that waits is tried again, unless somebody new is in the way. */
+static gboolean
+announce_open (IOService     *self,
+               IOUserClient  *client,
+               guint          options,
+               GError       **error)
+{
+  IOServicePrivate *priv = _io_service_get_private (self);
+
+  if (priv->retrying == client)
+    {
+      if (!_io_service_is_next (self, client))
+        set_refused (self, IO_STREAM_ERROR_EXCLUSIVE_ACCESS, "another process is before it", error);
+      else if (priv->asked != priv->opens)
+        {
+          priv->asked = priv->opens;
+          _io_service_request_close (self, client);
+        }
+      return _io_service_is_next (self, client);
+    }
+
+  _io_service_tell (self, IO_SERVICE_MESSAGE_ATTEMPTING_OPEN, NULL, client);
+  if ((options & IO_SERVICE_OPEN_SEIZE) != 0)
+    {
+      priv->asked = priv->opens;
+      _io_service_request_close (self, client);
+    }
+
+  if (_io_service_is_waiting (self, client))
+    set_refused (self, IO_STREAM_ERROR_BUSY, "it is being opened", error);
+  else if (!_io_service_is_next (self, client))
+    set_refused (self, IO_STREAM_ERROR_EXCLUSIVE_ACCESS, "another process waits for it", error);
+  else
+    return _io_service_check_usable (self, "open", error);
+
+  return FALSE;
+}
+
 /**
  * io_service_open:
  * @self: a service
  * @client: who opens it
- * @options: how; see #IOStreamOpenFlags for those of streams
+ * @options: how: #IOServiceOpenFlags, and those of the kind of service, as
+ *   #IOStreamOpenFlags
  * @error: return location for an error
  *
  * Opens the service for @client, by #IOServiceClass.handle_open(), and emits
  * #IOService::client-opened. The library does this when a client asks for it.
  *
+ * Before each attempt, also one that fails, all other clients and listeners are
+ * told %IO_SERVICE_MESSAGE_ATTEMPTING_OPEN. With %IO_SERVICE_OPEN_SEIZE whoever
+ * has the service open is told %IO_SERVICE_MESSAGE_REQUESTING_CLOSE; this call
+ * succeeds only if that closes it within the message. A client in another
+ * process that seizes gets no answer until the service is closed, or until
+ * #IOService:close-timeout is over; nobody else can open it in between.
+ *
  * Fails with %IO_STREAM_ERROR_NOT_READY after io_service_terminate(), with
  * %IO_STREAM_ERROR_OFFLINE if the client is gone, or with what the class says:
  * by default %IO_STREAM_ERROR_EXCLUSIVE_ACCESS if anybody, be it @client, has
- * it open, and %IO_STREAM_ERROR_BAD_ARGUMENT if @options ask for exclusive and
+ * it open or waits for it, %IO_STREAM_ERROR_BUSY if @client itself waits, and %IO_STREAM_ERROR_BAD_ARGUMENT if @options ask for exclusive and
  * shared.
  *
  * In the thread of the service. Apple: IOService::open.
@@ -156,6 +248,8 @@ io_service_open (IOService     *self,
 
   kept = g_object_ref (self);
   kept_client = g_object_ref (client);
+  if (!announce_open (self, client, options, error))
+    return FALSE;
   if (!IO_SERVICE_GET_CLASS (self)->handle_open (self, client, options, &local_error))
     {
       /* A subclass may have changed its mind after chaining up. */
@@ -179,6 +273,7 @@ io_service_open (IOService     *self,
       return FALSE;
     }
 
+  _io_service_get_private (self)->opens++;
   if (!_io_user_client_set_opened (client, TRUE))
     g_signal_emit_by_name (self, "client-opened", client);
   return TRUE;

@@ -44,6 +44,37 @@ void          _io_service_forget_client  (IOService           *self,
                                           IOUserClient        *client);
 /* The attributes as they are sent. Floating. */
 GVariant     *_io_service_build_attributes (IOService         *self);
+/* Calls that every service has: attributes and messages. */
+GVariant     *_io_service_answer         (IOService            *self,
+                                          IOUserClient         *client,
+                                          IOOpcode              opcode,
+                                          GVariant             *args,
+                                          GError              **error);
+/* The open of a client that seizes has failed because somebody has the service
+ * open. TRUE if it may wait for that to end: the call is kept, and answered
+ * when it does, or when the time is over. */
+gboolean      _io_service_wait_for_close (IOService            *self,
+                                          IOUserClient         *client,
+                                          const IOPacketHeader *header,
+                                          GVariant             *body);
+/* Such a client does not want it any more. FALSE with BUSY inside of a method
+ * that must not be interrupted. */
+gboolean      _io_service_withdraw       (IOService            *self,
+                                          IOUserClient         *client,
+                                          GError              **error);
+/* Sends a client that watches what has changed, as far as it reads. */
+void          _io_service_tell_attributes (IOService           *self,
+                                          IOUserClient         *client);
+/* A subclass is inside of a method in which nothing may be closed or
+ * terminated; calls nest. */
+void          _io_service_begin_method   (IOService            *self);
+void          _io_service_end_method     (IOService            *self);
+/* Tells clients but @except, and listeners, whoever can be told. Takes a
+ * floating @argument. */
+void          _io_service_tell           (IOService            *self,
+                                          guint                 type,
+                                          GVariant             *argument,
+                                          IOUserClient         *except);
 /* Counts, and logs at most once a minute for each peer. */
 void          _io_service_note_violation (IOService           *self,
                                           int                  pid,

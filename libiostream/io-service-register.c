@@ -60,7 +60,10 @@ register_func (IOService  *self,
   if (!_io_service_check_usable (self, "register", error))
     return FALSE;
   if (priv->registered)
-    return _io_service_publish (self, TRUE, error);
+    {
+      _io_service_tell_changes (self);
+      return _io_service_publish (self, TRUE, error);
+    }
   if (priv->name == NULL)
     {
       g_set_error_literal (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_ARGUMENT,
@@ -93,7 +96,9 @@ register_func (IOService  *self,
  *
  * Takes the name and lets processes connect. The registration holds a
  * reference on @self until io_service_terminate(). If @self is registered, this
- * tells every #IORegistry once more, with #IORegistry::published.
+ * tells every #IORegistry once more, with #IORegistry::published, and what has
+ * changed of its attributes is told to those who watch them now, and not at the
+ * next turn of the context.
  *
  * Fails with %IO_STREAM_ERROR_EXCLUSIVE_ACCESS if the name is taken, in
  * whatever process; with %IO_STREAM_ERROR_BAD_ARGUMENT if it cannot be a name

@@ -82,6 +82,8 @@
  * Since: 1.0
  */
 
+#define DEFAULT_CLOSE_TIMEOUT G_USEC_PER_SEC
+
 G_DEFINE_TYPE_WITH_PRIVATE (IOService, io_service, G_TYPE_OBJECT)
 
 enum {
@@ -90,6 +92,7 @@ enum {
   PROP_WORK_LOOP,
   PROP_REGISTERED,
   PROP_INACTIVE,
+  PROP_CLOSE_TIMEOUT,
   N_PROPS
 };
 
@@ -216,6 +219,9 @@ io_service_set_property (GObject      *object,
     case PROP_WORK_LOOP:
       priv->work_loop = g_value_dup_object (value);
       break;
+    case PROP_CLOSE_TIMEOUT:
+      io_service_set_close_timeout (IO_SERVICE (object), g_value_get_int64 (value));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -243,6 +249,9 @@ io_service_get_property (GObject    *object,
     case PROP_INACTIVE:
       g_value_set_boolean (value, priv->inactive);
       break;
+    case PROP_CLOSE_TIMEOUT:
+      g_value_set_int64 (value, priv->close_timeout);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -268,12 +277,17 @@ io_service_finalize (GObject *object)
 
   /* Clients, visitors and the registration have references. */
   g_warn_if_fail (priv->clients == NULL);
+  g_warn_if_fail (priv->waiting == NULL && priv->watches == NULL);
+  _io_service_drop_turn (IO_SERVICE (object));
+  _io_service_clear_interests (IO_SERVICE (object));
   _io_door_free (priv->door);
   g_clear_object (&priv->owner);
   g_clear_object (&priv->work_loop);
   _io_attributes_free (priv->attributes);
   g_main_context_unref (priv->context);
   g_free (priv->name);
+  g_mutex_clear (&priv->mutex);
+  g_cond_clear (&priv->quiet);
 
   G_OBJECT_CLASS (io_service_parent_class)->finalize (object);
 }
@@ -325,6 +339,18 @@ install_properties (GObjectClass *object_class)
   properties[PROP_INACTIVE] =
     g_param_spec_boolean ("inactive", NULL, NULL, FALSE,
                           G_PARAM_READABLE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
+  /**
+   * IOService:close-timeout:
+   *
+   * How long somebody who has the service open may take to close it when asked
+   * to, because somebody else seizes it or because it ends; in microseconds,
+   * -1 for ever, 0 for no time at all.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_CLOSE_TIMEOUT] =
+    g_param_spec_int64 ("close-timeout", NULL, NULL, -1, G_MAXINT64, DEFAULT_CLOSE_TIMEOUT,
+                        G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
 
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }
@@ -422,6 +448,8 @@ io_service_class_init (IOServiceClass *klass)
   klass->new_user_client = io_service_real_new_user_client;
   klass->authorize = io_service_real_authorize;
   _io_service_class_init_open (klass);
+  _io_service_class_init_messages (klass);
+  _io_service_class_init_attributes (klass);
 
   install_properties (object_class);
   install_signals_of_clients ();
@@ -434,6 +462,9 @@ io_service_init (IOService *self)
   IOServicePrivate *priv = _io_service_get_private (self);
 
   priv->pid = getpid ();
+  priv->close_timeout = DEFAULT_CLOSE_TIMEOUT;
+  g_mutex_init (&priv->mutex);
+  g_cond_init (&priv->quiet);
   priv->attributes = _io_attributes_new ();
   priv->door = _io_door_new (self);
 }
@@ -489,6 +520,52 @@ io_service_get_work_loop (IOService *self)
   g_return_val_if_fail (IO_IS_SERVICE (self), NULL);
 
   return _io_service_get_private (self)->work_loop;
+}
+
+/**
+ * io_service_get_close_timeout:
+ * @self: a service
+ *
+ * Gets #IOService:close-timeout. In the thread of the service.
+ *
+ * Returns: the time in microseconds, or -1
+ * Since: 1.0
+ */
+gint64
+io_service_get_close_timeout (IOService *self)
+{
+  g_return_val_if_fail (IO_IS_SERVICE (self), -1);
+
+  return _io_service_get_private (self)->close_timeout;
+}
+
+/**
+ * io_service_set_close_timeout:
+ * @self: a service
+ * @timeout: microseconds, -1 for ever, 0 for no time at all
+ *
+ * Sets #IOService:close-timeout, for requests made from now on. In the thread
+ * of the service.
+ *
+ * Since: 1.0
+ */
+void
+io_service_set_close_timeout (IOService *self,
+                              gint64     timeout)
+{
+  IOServicePrivate *priv;
+
+  g_return_if_fail (IO_IS_SERVICE (self));
+  g_return_if_fail (timeout >= -1);
+
+  priv = _io_service_get_private (self);
+  /* More than this is for ever, and would overflow a deadline. */
+  timeout = MIN (timeout, G_MAXINT64 / 2);
+  if (priv->close_timeout == timeout)
+    return;
+
+  priv->close_timeout = timeout;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_CLOSE_TIMEOUT]);
 }
 
 /**

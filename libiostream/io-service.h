@@ -10,6 +10,23 @@
 
 G_BEGIN_DECLS
 
+/**
+ * IOServiceInterestFunc:
+ * @service: a service
+ * @type: what is said: an #IOServiceMessageType, or a number of the kind of
+ *   service
+ * @argument: (nullable): what goes with it
+ * @user_data: what was given to io_service_register_interest()
+ *
+ * Hears what a service tells its clients. In the thread of the service.
+ *
+ * Since: 1.0
+ */
+typedef void (*IOServiceInterestFunc) (IOService *service,
+                                       guint      type,
+                                       GVariant  *argument,
+                                       gpointer   user_data);
+
 #define IO_TYPE_SERVICE (io_service_get_type ())
 
 IO_AVAILABLE_IN_ALL
@@ -32,6 +49,10 @@ G_DECLARE_DERIVABLE_TYPE (IOService, io_service, IO, SERVICE, GObject)
  * @client_closed: class handler of #IOService::client-closed
  * @client_died: class handler of #IOService::client-died
  * @terminated: class handler of #IOService::terminated
+ * @message: takes a message of a client, or of anybody in this process. The
+ *   default refuses all
+ * @client_set_attribute: sets an attribute because a client asks for it. The
+ *   default refuses all
  *
  * The virtual methods of #IOService. All are called in the context of the
  * service, with no lock held.
@@ -62,9 +83,19 @@ struct _IOServiceClass {
   void          (*client_died)     (IOService     *self,
                                     IOUserClient  *client);
   void          (*terminated)      (IOService     *self);
+  gboolean      (*message)         (IOService     *self,
+                                    guint          type,
+                                    IOUserClient  *client,
+                                    GVariant      *argument,
+                                    GError       **error);
+  gboolean      (*client_set_attribute) (IOService     *self,
+                                    IOUserClient  *client,
+                                    const char    *key,
+                                    GVariant      *value,
+                                    GError       **error);
 
   /*< private >*/
-  gpointer _reserved[8];
+  gpointer _reserved[6];
 };
 
 IO_AVAILABLE_IN_ALL
@@ -105,6 +136,58 @@ gboolean    io_service_add_socket      (IOService     *self,
                                         GError       **error);
 IO_AVAILABLE_IN_ALL
 void        io_service_terminate       (IOService     *self);
+IO_AVAILABLE_IN_ALL
+void        io_service_terminate_async (IOService           *self,
+                                        GCancellable        *cancellable,
+                                        GAsyncReadyCallback  callback,
+                                        gpointer             user_data);
+IO_AVAILABLE_IN_ALL
+gboolean    io_service_terminate_finish (IOService     *self,
+                                        GAsyncResult  *result,
+                                        GError       **error);
+IO_AVAILABLE_IN_ALL
+gint64      io_service_get_close_timeout (IOService    *self);
+IO_AVAILABLE_IN_ALL
+void        io_service_set_close_timeout (IOService    *self,
+                                        gint64         timeout);
+IO_AVAILABLE_IN_ALL
+GList      *io_service_get_clients     (IOService     *self) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+gboolean    io_service_message         (IOService     *self,
+                                        guint          type,
+                                        IOUserClient  *client,
+                                        GVariant      *argument,
+                                        GError       **error);
+IO_AVAILABLE_IN_ALL
+gboolean    io_service_message_client  (IOService     *self,
+                                        IOUserClient  *client,
+                                        guint          type,
+                                        GVariant      *argument,
+                                        GError       **error);
+IO_AVAILABLE_IN_ALL
+gboolean    io_service_message_clients (IOService     *self,
+                                        guint          type,
+                                        GVariant      *argument,
+                                        GError       **error);
+IO_AVAILABLE_IN_ALL
+guint       io_service_register_interest (IOService             *self,
+                                        IOServiceInterest      kind,
+                                        IOServiceInterestFunc  func,
+                                        gpointer               user_data,
+                                        GDestroyNotify         destroy);
+IO_AVAILABLE_IN_ALL
+void        io_service_unregister_interest (IOService  *self,
+                                        guint          id);
+IO_AVAILABLE_IN_ALL
+guint       io_service_get_busy_state  (IOService     *self);
+IO_AVAILABLE_IN_ALL
+void        io_service_adjust_busy     (IOService     *self,
+                                        int            delta);
+IO_AVAILABLE_IN_ALL
+gboolean    io_service_wait_quiet      (IOService     *self,
+                                        gint64         timeout,
+                                        GCancellable  *cancellable,
+                                        GError       **error);
 IO_AVAILABLE_IN_ALL
 gboolean    io_service_is_inactive     (IOService     *self);
 IO_AVAILABLE_IN_ALL

@@ -6,6 +6,7 @@
 
 #include "io-enum-types.h"
 #include "io-fork-private.h"
+#include "io-service-private.h"
 
 void
 _io_stream_store_state (IOStreamPrivate *priv,
@@ -45,6 +46,7 @@ _io_stream_run_method (IOStream       *self,
 {
   IOStreamClass *klass = IO_STREAM_GET_CLASS (self);
   g_autoptr (GError) local_error = NULL;
+  gboolean done;
   const char *name;
   gboolean (*method) (IOStream *, GError **);
 
@@ -66,7 +68,13 @@ _io_stream_run_method (IOStream       *self,
       break;
     }
 
-  if (method == NULL || method (self, &local_error))
+  if (method == NULL)
+    return TRUE;
+
+  _io_service_begin_method (IO_SERVICE (self));
+  done = method (self, &local_error);
+  _io_service_end_method (IO_SERVICE (self));
+  if (done)
     return TRUE;
 
   if (local_error == NULL)
@@ -116,6 +124,18 @@ check_change (IOStream       *self,
   return FALSE;
 }
 
+static void
+tell_change (IOStream      *self,
+             IOStreamState  previous,
+             IOStreamState  target)
+{
+  _io_stream_publish_state (self);
+  if (target == IO_STREAM_STATE_SUSPENDED)
+    _io_service_tell (IO_SERVICE (self), IO_SERVICE_MESSAGE_SUSPENDED, NULL, NULL);
+  else if (target == IO_STREAM_STATE_RUNNING && previous == IO_STREAM_STATE_SUSPENDED)
+    _io_service_tell (IO_SERVICE (self), IO_SERVICE_MESSAGE_RESUMED, NULL, NULL);
+}
+
 /* The new state first, so that the method can send buffers; back if it
  * fails. The client may die meanwhile, with the link. */
 static gboolean
@@ -150,7 +170,7 @@ change_state (IOStream       *self,
     }
 
   if (done)
-    _io_stream_publish_state (self);
+    tell_change (self, previous, target);
   else
     _io_stream_store_state (priv, previous);
 

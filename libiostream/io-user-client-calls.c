@@ -165,6 +165,14 @@ answer (IOUserClient          *self,
     case IO_OPCODE_GET_INTERRUPTS:
     case IO_OPCODE_INTERRUPTS_READY:
       return _io_shared_interrupt_controller_answer (self, header->opcode, fds, error);
+    case IO_OPCODE_WATCH_ATTRIBUTES:
+    case IO_OPCODE_SET_ATTRIBUTE:
+    case IO_OPCODE_SEND_MESSAGE:
+      return _io_service_answer (io_user_client_get_service (self), self, header->opcode, body, error);
+    case IO_OPCODE_CLOSE:
+      if (!_io_service_withdraw (io_user_client_get_service (self), self, error))
+        return NULL;
+      return func (self, header->opcode, body, fds, error);
     default:
       return func (self, header->opcode, body, fds, error);
     }
@@ -210,6 +218,10 @@ _io_user_client_answer (IOUserClient          *self,
     return reply;
 
   g_clear_object (fds);
+  if (header->opcode == IO_OPCODE_OPEN && body != NULL &&
+      g_error_matches (error, IO_STREAM_ERROR, IO_STREAM_ERROR_EXCLUSIVE_ACCESS) &&
+      _io_service_wait_for_close (io_user_client_get_service (self), self, header, body))
+    return NULL;
   if (error == NULL)
     g_set_error (&error, IO_STREAM_ERROR, IO_STREAM_ERROR_FAILED,
                  "%s failed in call %u", G_OBJECT_TYPE_NAME (self), header->opcode);

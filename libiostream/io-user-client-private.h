@@ -31,6 +31,14 @@ void     _io_user_client_set_call_func (IOUserClient          *self,
 void     _io_user_client_send_event    (IOUserClient          *self,
                                         IOOpcode               opcode,
                                         GVariant              *body);
+/* The same for an event that can be lost, or told later: FALSE if the client
+ * reads too little to be told now, and nothing happens to it. If @max_due is 0
+ * the service is asked to go on with its attributes when it reads again. */
+gboolean _io_user_client_offer_event   (IOUserClient          *self,
+                                        IOOpcode               opcode,
+                                        GVariant              *body,
+                                        guint                  max_due,
+                                        GError               **error);
 /* A proven violation: counts it, says so once, and ends the connection with
  * %IO_STREAM_ERROR_IPC_ERROR and this text. Safe inside its own dispatch. */
 void     _io_user_client_violation     (IOUserClient          *self,
@@ -114,7 +122,8 @@ GVariant *_io_user_client_default_call  (IOUserClient          *self,
                                          GUnixFDList          **fds,
                                          GError               **error);
 /* Does a call, with @func for what not every user client has. @body is NULL if
- * it could not be read. Returns the reply, whatever happens. */
+ * it could not be read. Returns the reply, whatever happens; %NULL if that
+ * comes later. */
 GBytes  *_io_user_client_answer         (IOUserClient          *self,
                                          IOUserClientCallFunc   func,
                                          const IOPacketHeader  *header,
@@ -133,6 +142,14 @@ GVariant *_io_user_client_answer_queue_ready (IOUserClient     *self,
                                          GError               **error);
 /* Ends the queues of the client; what is in them can still be taken. */
 void     _io_user_client_cut_queues     (IOUserClient          *self);
+/* Answers a call that was left without an answer, if it can be answered now. */
+gboolean _io_user_client_answer_again   (IOUserClient          *self,
+                                         const IOPacketHeader  *header,
+                                         GVariant              *body);
+/* Answers such a call with @error. */
+void     _io_user_client_refuse         (IOUserClient          *self,
+                                         const IOPacketHeader  *header,
+                                         const GError          *error);
 /* It stood for a connection, and that is over. */
 gboolean _io_user_client_is_gone        (IOUserClient          *self);
 /* Whether IOService::client-opened was emitted for it, and not yet

@@ -166,7 +166,8 @@ packet_cb (IOChannel            *channel,
 
   reply = _io_user_client_answer (self, get_private (self)->call_func, header, body, &fds);
   /* Does nothing if the connection went meanwhile. */
-  _io_channel_send (channel, reply, fds);
+  if (reply != NULL)
+    _io_channel_send (channel, reply, fds);
 }
 
 static void
@@ -189,7 +190,16 @@ ended_cb (IOChannel    *channel,
     }
 }
 
-static const IOChannelFuncs channel_funcs = { packet_cb, ended_cb };
+static void
+drained_cb (IOChannel *channel,
+            gpointer   user_data)
+{
+  g_autoptr (IOUserClient) self = g_object_ref (user_data);
+
+  _io_service_tell_attributes (get_private (self)->service, self);
+}
+
+static const IOChannelFuncs channel_funcs = { packet_cb, ended_cb, drained_cb };
 
 static void
 io_user_client_real_client_died (IOUserClient *self)
@@ -294,6 +304,43 @@ io_user_client_real_client_memory_for_type (IOUserClient      *self,
   return NULL;
 }
 
+/**
+ * IOUserClientClass::message:
+ * @self: a user client
+ * @type: what is said: an #IOServiceMessageType, or a number of the kind of
+ *   service
+ * @argument: (nullable): what goes with it
+ * @error: return location for an error
+ *
+ * Takes what the service tells its clients. Apple: IOService::message of the
+ * user client.
+ *
+ * Returns: %TRUE on success
+ * Since: 1.0
+ */
+static gboolean
+io_user_client_real_message (IOUserClient  *self,
+                             guint          type,
+                             GVariant      *argument,
+                             GError       **error)
+{
+  g_autoptr (GError) local_error = NULL;
+
+  if (_io_user_client_offer_event (self, IO_OPCODE_MESSAGE,
+                                   g_variant_new ("(u@mv)", type,
+                                                  g_variant_new_maybe (G_VARIANT_TYPE_VARIANT,
+                                                                       argument != NULL ? g_variant_new_variant (argument) : NULL)),
+                                   IO_CHANNEL_MAX_OFFERS, &local_error))
+    return TRUE;
+
+  if (local_error == NULL)
+    g_set_error (&local_error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_SPACE,
+                 "Cannot tell client “%s” message 0x%x: it does not read",
+                 get_private (self)->client_name, type);
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
+}
+
 static void
 io_user_client_set_property (GObject      *object,
                              guint         prop_id,
@@ -363,6 +410,7 @@ io_user_client_class_init (IOUserClientClass *klass)
   klass->method = _io_user_client_real_method;
   klass->trap = _io_user_client_real_trap;
   klass->register_notification_port = _io_user_client_real_register_notification_port;
+  klass->message = io_user_client_real_message;
 
   /**
    * IOUserClient:connected:
@@ -708,6 +756,52 @@ _io_user_client_send_event (IOUserClient *self,
     _io_channel_send (priv->channel, packet, NULL);
   else if (error != NULL)
     g_warning ("%s", error->message);
+}
+
+gboolean
+_io_user_client_offer_event (IOUserClient  *self,
+                             IOOpcode       opcode,
+                             GVariant      *body,
+                             guint          max_due,
+                             GError       **error)
+{
+  IOUserClientPrivate *priv = get_private (self);
+  g_autoptr (GVariant) sunk = g_variant_ref_sink (body);
+  GBytes *packet;
+
+  if (priv->channel == NULL || !priv->welcome)
+    return TRUE;
+
+  packet = _io_packet_build (IO_PACKET_EVENT, opcode, 0, 0, sunk, error);
+  return packet != NULL && _io_channel_offer (priv->channel, packet, max_due);
+}
+
+gboolean
+_io_user_client_answer_again (IOUserClient         *self,
+                              const IOPacketHeader *header,
+                              GVariant             *body)
+{
+  IOUserClientPrivate *priv = get_private (self);
+  g_autoptr (GUnixFDList) fds = NULL;
+  g_autoptr (IOChannel) channel = _io_channel_ref (priv->channel);
+  GBytes *reply = _io_user_client_answer (self, priv->call_func, header, body, &fds);
+
+  if (reply != NULL)
+    _io_channel_send (channel, reply, fds);
+
+  return reply != NULL;
+}
+
+void
+_io_user_client_refuse (IOUserClient         *self,
+                        const IOPacketHeader *header,
+                        const GError         *error)
+{
+  IOUserClientPrivate *priv = get_private (self);
+
+  if (priv->channel != NULL)
+    _io_channel_send (priv->channel,
+                      _io_packet_build_error (header->opcode, header->serial, error), NULL);
 }
 
 void

@@ -38,6 +38,8 @@ G_DECLARE_DERIVABLE_TYPE (IOUserClient, io_user_client, IO, USER_CLIENT, GObject
  *   default is %IO_STREAM_ERROR_BAD_ARGUMENT
  * @register_notification_port: the client asks for a port, and @port is the
  *   owner's end of it. The default is %IO_STREAM_ERROR_UNSUPPORTED
+ * @message: takes what the service tells its clients. The default sends it to
+ *   the other process
  *
  * The virtual methods of #IOUserClient. One of @client_close and @client_died
  * is called, once. All are called in the context of the service.
@@ -75,8 +77,13 @@ struct _IOUserClientClass {
                                                      guint64              reference,
                                                      GError             **error);
 
+  gboolean            (*message)                (IOUserClient      *self,
+                                                 guint              type,
+                                                 GVariant          *argument,
+                                                 GError           **error);
+
   /*< private >*/
-  gpointer _reserved[3];
+  gpointer _reserved[2];
 };
 
 IO_AVAILABLE_IN_ALL

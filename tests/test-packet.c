@@ -83,8 +83,8 @@ test_every_message (void)
         found++;
       }
 
-  /* 27 calls, as many answers, 2 events */
-  g_assert_cmpuint (found, ==, 56);
+  /* 30 calls, as many answers, 4 events */
+  g_assert_cmpuint (found, ==, 64);
   g_assert_null (_io_packet_get_body_type (0, IO_OPCODE_HELLO));
 }
 
