@@ -237,6 +237,8 @@ io_stream_connection_wait (IOStreamConnection  *self,
     timeout = -1;
   deadline = timeout > 0 ? now + timeout : timeout;
 
+  /* Somebody for whom there always is an entry hears of changes too. */
+  see_page (self);
   while (!_io_stream_connection_has_output (self))
     {
       gint64 left = deadline > 0 ? MAX (deadline - g_get_monotonic_time (), 0) : deadline;
