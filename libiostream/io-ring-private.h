@@ -61,11 +61,12 @@ _io_ring_is_published (const IORing *self,
   return (tag & 0xff000000u) == _io_ring_expected_tag (self, index);
 }
 
-/* Of the next entry, if it is published: not checked. */
+/* The buffer of the entry at @index, if it is published: not checked. */
 static inline guint32
-_io_ring_peek_id (const IORing *self)
+_io_ring_peek_id (const IORing *self,
+                  guint64       index)
 {
-  return atomic_load_explicit (&self->entries[self->index & self->mask].tag, memory_order_acquire) & 0xffffu;
+  return atomic_load_explicit (&self->entries[index & self->mask].tag, memory_order_acquire) & 0xffffu;
 }
 
 /* Takes back the last take: the entry is still there. */

@@ -58,14 +58,37 @@ _io_stream_connection_expects (IOStreamConnection *self,
          (priv->refreshing || is_behind (priv));
 }
 
+/* Nobody is there any more to tell of a buffer: what is not known is lost. */
+static gboolean
+has_known_output (IOStreamConnectionPrivate *priv)
+{
+  guint64 end = priv->output.index + priv->output.mask + 1;
+
+  for (guint64 i = priv->output.index; i < end && _io_ring_is_published (&priv->output, i); i++)
+    if (_io_ring_peek_id (&priv->output, i) < priv->buffers->len)
+      return TRUE;
+
+  return FALSE;
+}
+
+/* One that is not known, and that nobody is expected to tell of, is a
+ * violation: something to take all the same. */
 gboolean
 _io_stream_connection_has_output (IOStreamConnection *self)
 {
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+  guint32 id;
 
-  return priv->attached && priv->fork_count == _io_fork_count () &&
-         _io_ring_is_published (&priv->output, priv->output.index) &&
-         !_io_stream_connection_expects (self, _io_ring_peek_id (&priv->output));
+  if (!priv->attached || priv->fork_count != _io_fork_count () ||
+      !_io_ring_is_published (&priv->output, priv->output.index))
+    return FALSE;
+
+  id = _io_ring_peek_id (&priv->output, priv->output.index);
+  if (G_LIKELY (id < priv->buffers->len))
+    return TRUE;
+
+  return io_connection_is_connected (IO_CONNECTION (self)) ? !_io_stream_connection_expects (self, id)
+                                                           : has_known_output (priv);
 }
 
 gboolean

@@ -37,6 +37,14 @@ typedef struct {
   gboolean      memory_foreign; /* not tmpfs */
   int           n_memory_fds;   /* + 1 */
 
+  /* What it says when it has more buffers than it said at first. */
+  guint32       generation;
+  const char   *more_rows;
+  const char   *more_memory;
+  gboolean      more_refused;
+  gboolean      more_gone;
+  gboolean      more_silent;
+
   /* What it sends: id, data offset and length, control offset and length. */
   const guint32 (*entries)[5];
   guint         n_entries;
@@ -44,6 +52,7 @@ typedef struct {
 
 #define ROW  "(uint32 7, uint64 0, uint64 4096, uint32 0, uint64 0, uint64 0)"
 #define ROWS(count, rows) "(uint32 " count ", uint32 0, @a(uttutt) [" rows "])"
+#define ROWS_1 "(uint32 3, uint32 1, @a(uttutt) [" ROW "])"
 
 static const guint32 unknown_id[][5] = { { 2, 0, 0, 0, 0 } };
 static const guint32 far_id[][5] = { { 0xffff, 0, 0, 0, 0 } };
@@ -52,6 +61,11 @@ static const guint32 too_long[][5] = { { 0, 0, PART_SIZE + 1, 0, 0 } };
 static const guint32 wrapping[][5] = { { 0, 0xffffffffu, 2, 0, 0 } };
 static const guint32 no_control[][5] = { { 0, 0, 8, 0, 1 } };
 static const guint32 far_control[][5] = { { 0, 0, 8, 1, 0 } };
+
+static const guint32 added[][5] = { { 0, 0, 8, 0, 0 }, { 2, 0, 8, 0, 0 } };
+static const guint32 added_unknown[][5] = { { 2, 0, 8, 0, 0 }, { 3, 0, 8, 0, 0 } };
+static const guint32 added_too_long[][5] = { { 2, 0, PART_SIZE + 1, 0, 0 } };
+static const guint32 added_twice[][5] = { { 2, 0, 8, 0, 0 }, { 2, 0, 8, 0, 0 } };
 
 #define IPC       IO_STREAM_ERROR_IPC_ERROR
 #define ENTRIES(e) .entries = e, .n_entries = G_N_ELEMENTS (e)
@@ -127,6 +141,30 @@ static const Lie lies[] = {
   { "entries/wrapping", IPC, ENTRIES (wrapping) },
   { "entries/no-control", IPC, ENTRIES (no_control) },
   { "entries/far-control", IPC, ENTRIES (far_control) },
+
+  { "more/none", IPC, ENTRIES (added), .generation = 1, .more_rows = ROWS ("3", "") },
+  { "more/no-more", IPC, ENTRIES (added), .generation = 1, .more_rows = ROWS ("2", "") },
+  { "more/fewer", IPC, ENTRIES (added), .generation = 1, .more_rows = ROWS ("1", ROW) },
+  { "more/many-rows", IPC, ENTRIES (added), .generation = 1, .more_rows = ROWS ("3", ROW "," ROW) },
+  { "more/70000", IPC, ENTRIES (added), .generation = 1, .more_rows = ROWS ("70000", ROW) },
+  { "more/2^32-1", IPC, ENTRIES (added), .generation = 1, .more_rows = ROWS ("4294967295", ROW) },
+  { "more/without-end", IO_STREAM_ERROR_OFFLINE, ENTRIES (added), .generation = 1, .more_rows = ROWS ("65536", ROW) },
+  { "more/huge", IPC, ENTRIES (added), .generation = 1,
+    .more_rows = ROWS ("3", "(7, 0, 1099511627776, 0, 0, 0)") },
+  { "more/past-end", IPC, ENTRIES (added), .generation = 1, .more_rows = ROWS ("3", "(7, 4097, 4096, 0, 0, 0)") },
+  { "more/wrapping", IPC, ENTRIES (added), .generation = 1,
+    .more_rows = ROWS ("3", "(7, 18446744073709551615, 4096, 0, 0, 0)") },
+  { "more/memory-known", IPC, ENTRIES (added), .generation = 1, .more_rows = ROWS ("3", "(9, 0, 4096, 0, 0, 0)") },
+  { "more/memory-size-0", IPC, ENTRIES (added), .generation = 1, .more_rows = ROWS ("3", "(9, 0, 4096, 0, 0, 0)"),
+    .more_memory = "(9, 0, 0, 4096, 0, false)" },
+  { "more/memory-past-end", IPC, ENTRIES (added), .generation = 1, .more_rows = ROWS ("3", "(9, 1, 8192, 0, 0, 0)"),
+    .more_memory = "(9, 0, 0, 4096, 8192, false)" },
+  { "more/refused", IO_STREAM_ERROR_FAILED, ENTRIES (added), .generation = 1, .more_refused = TRUE },
+  { "more/gone", IO_STREAM_ERROR_OFFLINE, ENTRIES (added), .generation = 1, .more_gone = TRUE },
+  { "more/too-long", IPC, ENTRIES (added_too_long), .generation = 1, .more_rows = ROWS_1 },
+  { "more/twice", IPC, ENTRIES (added_twice), .generation = 1, .more_rows = ROWS_1 },
+  { "more/unknown", IPC, ENTRIES (added_unknown), .generation = 1, .more_rows = ROWS_1 },
+  { "more/storm", IPC, ENTRIES (added_unknown), .generation = 0xfffffff0u, .more_rows = ROWS_1 },
 };
 
 typedef struct {
@@ -245,6 +283,31 @@ answer_open (Liar *self)
   return g_variant_new ("(@a{sv})", dict);
 }
 
+/* The number from which on the client asks. */
+static gboolean
+is_about_more (guint     opcode,
+               GVariant *call)
+{
+  guint32 first = 0;
+
+  if (opcode == IO_OPCODE_GET_BUFFERS || opcode == IO_OPCODE_GET_MEMORY)
+    g_variant_get (call, "(u)", &first);
+
+  return (first & IO_STREAM_MEMORY_BUFFER_ID_MASK) >= 2;
+}
+
+static GVariant *
+make_more (Liar *self,
+           guint opcode)
+{
+  if (opcode == IO_OPCODE_GET_BUFFERS && self->lie->more_rows != NULL)
+    return parse ("(uua(uttutt))", self->lie->more_rows);
+  if (opcode == IO_OPCODE_GET_MEMORY && self->lie->more_memory != NULL)
+    return parse ("(uutttb)", self->lie->more_memory);
+
+  return NULL;
+}
+
 static GVariant *
 make_answer (Liar *self,
              guint opcode)
@@ -260,6 +323,7 @@ make_answer (Liar *self,
     case IO_OPCODE_GET_MEMORY:
       return parse ("(uutttb)", self->lie->memory != NULL ? self->lie->memory : "(7, 0, 0, 4096, 8192, false)");
     case IO_OPCODE_START:
+      self->own.page->generation = self->lie->generation;
       self->own.page->state = IO_STREAM_STATE_RUNNING;
       return g_variant_new ("()");
     default:
@@ -298,6 +362,7 @@ liar_thread (gpointer data)
   Liar *self = data;
   IOPacketHeader header;
   int fds[RAW_MAX_FDS];
+  gboolean more;
   guint n_fds;
 
   for (;;)
@@ -307,9 +372,12 @@ liar_thread (gpointer data)
 
       if (call == NULL || header.opcode == self->lie->hangs_up_at || self->calls++ > 1000)
         break;
-      if (header.opcode == self->lie->silent_at)
+      more = is_about_more (header.opcode, call);
+      if (header.opcode == self->lie->silent_at || (more && self->lie->more_silent))
         continue;
-      if (header.opcode == self->lie->refused_at)
+      if (more && self->lie->more_gone)
+        break;
+      if (header.opcode == self->lie->refused_at || (more && self->lie->more_refused))
         {
           g_autoptr (GError) error = g_error_new (IO_STREAM_ERROR, IO_STREAM_ERROR_FAILED, "no");
           g_autoptr (GBytes) packet = _io_packet_build_error (header.opcode, header.serial, error);
@@ -317,7 +385,8 @@ liar_thread (gpointer data)
           send (self->control, g_bytes_get_data (packet, NULL), g_bytes_get_size (packet), MSG_NOSIGNAL);
           continue;
         }
-      body = g_variant_take_ref (make_answer (self, header.opcode));
+      body = more ? make_more (self, header.opcode) : NULL;
+      body = g_variant_take_ref (body != NULL ? body : make_answer (self, header.opcode));
       if (header.opcode == IO_OPCODE_START)
         send_entries (self);
       n_fds = choose_fds (self, header.opcode, fds);
@@ -440,6 +509,44 @@ test_honest (void)
   drop_things (&liar);
 }
 
+/* An owner that adds a buffer and never describes it: nobody waits longer than
+ * for any other answer, and what is known can still be had. */
+static void
+test_more_silent (void)
+{
+  const Lie silent = { "silent", 0, ENTRIES (added), .generation = 1, .more_silent = TRUE };
+  Liar liar = { .lie = &silent };
+  g_autoptr (GError) error = NULL;
+  IOStreamBufferQueueEntry entry;
+  IOStreamConnection *client;
+  GThread *thread;
+  int pair[2];
+
+  make_things (&liar);
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), ==, 0);
+  liar.control = pair[0];
+  thread = g_thread_new ("silent", liar_thread, &liar);
+  client = new_client (pair[1], &error);
+  g_assert_true (io_connection_open (IO_CONNECTION (client), 0, NULL, &error));
+  stream_util_start (client);
+  g_assert_true (io_stream_connection_wait (client, 10 * G_USEC_PER_SEC, NULL, &error));
+  g_assert_true (io_stream_connection_dequeue_output_entry (client, &entry));
+  g_assert_false (io_stream_connection_dequeue_output_entry (client, &entry));
+  g_assert_false (io_stream_connection_wait (client, 1, NULL, &error));
+  g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_TIMEOUT);
+  g_clear_error (&error);
+  g_assert_false (io_stream_connection_wait (client, -1, NULL, &error));
+  g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_RESPONDING);
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  io_connection_hang_up (IO_CONNECTION (client));
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  g_assert_finalize_object (client);
+  g_thread_join (thread);
+  drop_things (&liar);
+}
+
 /* Everything the owner can write, again and again, while the client looks. */
 static gpointer
 scribble_thread (gpointer data)
@@ -511,6 +618,7 @@ main (int   argc,
 
       g_test_add_data_func (path, &lies[i], test_lie);
     }
+  g_test_add_func ("/stream-hostile-owner/more-silent", test_more_silent);
   g_test_add_func ("/stream-hostile-owner/scribble", test_scribble);
 
   return g_test_run ();
