@@ -199,6 +199,57 @@ test_random (Fixture       *fixture,
     }
 }
 
+/* What is where stays there; the new ones are free, and come last. */
+static void
+test_grow (Fixture       *fixture,
+           gconstpointer  data)
+{
+  const guint count = 3 * COUNT;
+  IOStreamBufferQueueEntry lent, gone[COUNT], entry;
+
+  /* the arrivals wrap */
+  for (guint round = 0; round < 2; round++)
+    {
+      for (guint32 id = 0; id < COUNT - 5; id++)
+        gone[id] = lend (fixture, &fixture->first, id);
+      for (guint32 id = 0; id < COUNT - 5; id++)
+        g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &gone[id], TRUE), ==,
+                         IO_LOAN_RETURNED);
+      for (guint32 id = 0; round == 0 && _io_loan_book_next_arrival (&fixture->book, &entry); id++)
+        _io_loan_book_release (&fixture->book, entry.buffer_id);
+    }
+  lent = lend (fixture, &fixture->second, COUNT - 1);
+  g_assert_true (_io_loan_book_acquire_id (&fixture->book, COUNT - 2));
+
+  _io_loan_book_grow (&fixture->book, COUNT);
+  _io_loan_book_grow (&fixture->book, count);
+  _io_loan_holder_grow (&fixture->first, COUNT, count);
+  _io_loan_holder_grow (&fixture->second, COUNT, count);
+  g_assert_cmpuint (fixture->book.count, ==, count);
+  g_assert_cmpuint (fixture->book.n_free, ==, 3 + count - COUNT);
+
+  for (guint32 id = 0; id < COUNT - 5; id++)
+    {
+      g_assert_true (_io_loan_book_next_arrival (&fixture->book, &entry));
+      g_assert_cmpuint (entry.buffer_id, ==, id);
+    }
+  g_assert_false (_io_loan_book_next_arrival (&fixture->book, &entry));
+  g_assert_cmpint (_io_loan_book_get_state (&fixture->book, COUNT - 2), ==, IO_LOAN_OWNED);
+  for (guint i = 0; i < 3; i++)
+    g_assert_cmpuint (_io_loan_book_acquire (&fixture->book), <, COUNT);
+  for (guint32 id = COUNT; id < count; id++)
+    g_assert_cmpuint (_io_loan_book_acquire (&fixture->book), ==, id);
+  g_assert_cmpuint (_io_loan_book_acquire (&fixture->book), ==, IO_STREAM_BUFFER_ID_INVALID);
+
+  /* nobody has a new one by that */
+  entry = (IOStreamBufferQueueEntry) { .buffer_id = count - 1 };
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &entry, TRUE), ==, IO_LOAN_NOT_LENT);
+  entry.sequence = _io_loan_book_lend (&fixture->book, count - 1, &fixture->first);
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->second, &entry, TRUE), ==, IO_LOAN_NOT_LENT);
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &entry, TRUE), ==, IO_LOAN_RETURNED);
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->second, &lent, FALSE), ==, IO_LOAN_RETURNED);
+}
+
 int
 main (int   argc,
       char *argv[])
@@ -211,6 +262,7 @@ main (int   argc,
   ADD ("old-number", test_old_number);
   ADD ("arrivals", test_arrivals);
   ADD ("random", test_random);
+  ADD ("grow", test_grow);
 
   return g_test_run ();
 }

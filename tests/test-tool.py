@@ -716,6 +716,14 @@ class TestExamples(ToolCase):
     def test_loopback(self):
         self.assertIn(b'ok 1 /numbers', self.finish(self.start_example('loopback')))
 
+    def test_duplex(self):
+        owner = self.start_example('duplex', 'duplex', '5000')
+        self.wait_for_name('duplex', owner)
+        self.finish(self.start_example('duplex', '--filter', 'duplex'))
+        output = self.finish(owner).decode()
+        match = re.fullmatch(r'5000 blocks back, 0 wrong, (\d+) buffers\n', output)
+        self.assertGreater(int(match[1]), 2)
+
     def test_playback(self):
         owner = self.start_example('playback', 'play')
         self.wait_for_name('play', owner)
