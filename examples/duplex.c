@@ -8,7 +8,6 @@
  *   duplex --filter NAME       the client: turns the samples of each round */
 
 #include <libiostream/iostream.h>
-
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
