@@ -146,6 +146,20 @@ module_wait (PyObject *module,
   return iostream_wait (args);
 }
 
+static PyObject *
+module_take_record (PyObject *module,
+                    PyObject *queue)
+{
+  return iostream_record_take (queue);
+}
+
+static PyObject *
+module_finish_record (PyObject *module,
+                      PyObject *queue)
+{
+  return iostream_record_finish (queue);
+}
+
 static PyMethodDef module_methods[] = {
   { "array", module_array, METH_VARARGS,
     "array(memory, dtype, shape, offset, /)\n--\n\n"
@@ -153,8 +167,14 @@ static PyMethodDef module_methods[] = {
   { "take", module_take, METH_O,
     "take(connection, /)\n--\n\n"
     "The next frame in the queue, or None if it is empty." },
+  { "finish_record", module_finish_record, METH_O,
+    "finish_record(queue, /)\n--\n\n"
+    "Ends the view of the last record; False if there is none." },
+  { "take_record", module_take_record, METH_O,
+    "take_record(queue, /)\n--\n\n"
+    "A view of the next record of a queue, or None if it is empty." },
   { "wait", module_wait, METH_VARARGS,
-    "wait(object, method, timeout, cancellable, /)\n--\n\n"
+    "wait(object, method, timeout, cancellable, size=0, /)\n--\n\n"
     "Calls a method of the library that waits, so that Ctrl-C ends it." },
   { NULL }
 };
@@ -173,7 +193,8 @@ PyMODINIT_FUNC PyInit__iostream (void);
 PyMODINIT_FUNC
 PyInit__iostream (void)
 {
-  PyTypeObject *types[] = { &LoanType, &MemoryType, &FrameType, &FramesType };
+  PyTypeObject *types[] = { &LoanType, &MemoryType, &FrameType, &FramesType,
+                            &RecordType };
   PyObject *module;
   guint i;
 

@@ -37,6 +37,7 @@ extern PyTypeObject LoanType;
 extern PyTypeObject MemoryType;
 extern PyTypeObject FrameType;
 extern PyTypeObject FramesType;
+extern PyTypeObject RecordType;
 
 /* The GObject of a wrapper, borrowed; TypeError if it is of another type. */
 gpointer  iostream_python_get_object (PyObject   *wrapper,
@@ -66,6 +67,9 @@ gboolean  iostream_loan_send         (Loan                           *loan,
 
 PyObject *iostream_frame_new         (Loan        *loan);
 PyObject *iostream_frame_take        (PyObject    *connection);
+
+PyObject *iostream_record_take       (PyObject    *queue);
+PyObject *iostream_record_finish     (PyObject    *queue);
 
 PyObject *iostream_wait              (PyObject    *args);
 

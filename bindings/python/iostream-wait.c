@@ -12,10 +12,17 @@ typedef gboolean (*WaitFunc) (gpointer       object,
                               GCancellable  *cancellable,
                               GError       **error);
 
+typedef gboolean (*WaitSizeFunc) (gpointer       object,
+                                  gsize          size,
+                                  gint64         timeout,
+                                  GCancellable  *cancellable,
+                                  GError       **error);
+
 typedef struct {
   const char *name;
   GType (*get_type) (void);
   WaitFunc func;
+  WaitSizeFunc size_func;   /* in its place */
 } Wait;
 
 static const Wait waits[] = {
@@ -24,9 +31,13 @@ static const Wait waits[] = {
   { "wait", io_stream_connection_get_type, (WaitFunc) (void (*) (void)) io_stream_connection_wait },
   { "wait", io_shared_interrupt_controller_get_type, (WaitFunc) (void (*) (void)) io_shared_interrupt_controller_wait },
   { "wait", io_notification_port_get_type, (WaitFunc) (void (*) (void)) io_notification_port_wait },
+  { "wait_data", io_shared_data_queue_get_type,
+    (WaitFunc) (void (*) (void)) io_shared_data_queue_wait_data },
+  { "wait_space", io_shared_data_queue_get_type, NULL,
+    (WaitSizeFunc) (void (*) (void)) io_shared_data_queue_wait_space },
 };
 
-static WaitFunc
+static const Wait *
 find_wait (GObject    *object,
            const char *name)
 {
@@ -35,7 +46,7 @@ find_wait (GObject    *object,
   for (i = 0; i < G_N_ELEMENTS (waits); i++)
     if (g_str_equal (waits[i].name, name) &&
         G_TYPE_CHECK_INSTANCE_TYPE (object, waits[i].get_type ()))
-      return waits[i].func;
+      return &waits[i];
 
   PyErr_Format (PyExc_TypeError, "%s has no %s", G_OBJECT_TYPE_NAME (object),
                 name);
@@ -44,8 +55,9 @@ find_wait (GObject    *object,
 }
 
 static PyObject *
-run_wait (WaitFunc      func,
+run_wait (const Wait   *wait,
           gpointer      object,
+          gsize         size,
           gint64        timeout,
           GCancellable *cancellable)
 {
@@ -60,7 +72,9 @@ run_wait (WaitFunc      func,
       gint64 piece = left < 0 || left > PIECE ? PIECE : left;
 
       Py_BEGIN_ALLOW_THREADS
-      done = func (object, piece, cancellable, &error);
+      done = wait->func != NULL
+               ? wait->func (object, piece, cancellable, &error)
+               : wait->size_func (object, size, piece, cancellable, &error);
       Py_END_ALLOW_THREADS
 
       if (PyErr_CheckSignals () < 0)
@@ -91,12 +105,13 @@ iostream_wait (PyObject *args)
   PyObject *wrapper, *cancellable_wrapper;
   GCancellable *cancellable = NULL;
   long long timeout;
+  Py_ssize_t size = 0;
   const char *name;
   GObject *object;
-  WaitFunc func;
+  const Wait *wait;
 
-  if (!PyArg_ParseTuple (args, "OsLO:wait", &wrapper, &name, &timeout,
-                         &cancellable_wrapper))
+  if (!PyArg_ParseTuple (args, "OsLO|n:wait", &wrapper, &name, &timeout,
+                         &cancellable_wrapper, &size))
     return NULL;
   object = iostream_python_get_object (wrapper, G_TYPE_OBJECT);
   if (object == NULL)
@@ -108,7 +123,9 @@ iostream_wait (PyObject *args)
       if (cancellable == NULL)
         return NULL;
     }
-  func = find_wait (object, name);
+  if (size < 0)
+    return PyErr_Format (PyExc_ValueError, "size %zd is negative", size);
+  wait = find_wait (object, name);
 
-  return func != NULL ? run_wait (func, object, timeout, cancellable) : NULL;
+  return wait != NULL ? run_wait (wait, object, (gsize) size, timeout, cancellable) : NULL;
 }

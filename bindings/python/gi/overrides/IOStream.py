@@ -20,7 +20,8 @@ IOStream = get_introspection_module('IOStream')
 Frame = _iostream.Frame
 
 __all__ = ['Frame', 'InterruptController', 'MemoryMap', 'NotificationPort',
-           'Registry', 'Service', 'SharedInterruptController', 'Stream',
+           'Registry', 'Service', 'SharedDataQueue',
+           'SharedInterruptController', 'Stream',
            'StreamBuffer', 'StreamConnection', 'UserClient', 'WorkLoop']
 
 # GI_VFUNC_THROWS, which PyGObject has no name for.
@@ -184,6 +185,69 @@ class UserClient(IOStream.UserClient):
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         _guard_vfuncs(cls)
+
+
+@override
+class SharedDataQueue(IOStream.SharedDataQueue):
+
+    def __iter__(self):
+        """Iterates over the records until the other end hangs up: a read-only
+        memoryview of each where it lies. It is released at the next step, and
+        the record taken out of the queue; BufferError is raised there if
+        something made of the view, a slice or an array, still looks at it.
+        Raises GLib.Error if the other end died."""
+        while (view := self._iostream_read(None)) is not None:
+            yield view
+
+    def read(self, timeout=None):
+        """A view of the next record as in iteration, or None after `timeout`
+        seconds or at the end."""
+        if timeout is not None and timeout < 0:
+            raise ValueError(f'timeout {timeout} is negative')
+        return self._iostream_read(timeout)
+
+    def _iostream_read(self, timeout):
+        left = -1 if timeout is None else int(timeout * 1e6)
+        while True:
+            view = _iostream.take_record(self)
+            if view is not None:
+                return view
+            try:
+                self.wait_data(left)
+            except GLib.Error as error:
+                return self._iostream_end(error)
+
+    def _iostream_end(self, error):
+        quark = IOStream.StreamError.quark()
+        if error.matches(quark, IOStream.StreamError.TIMEOUT):
+            return None
+        if (error.matches(quark, IOStream.StreamError.OFFLINE) and
+                self.get_error() is None):
+            return None
+        raise error
+
+    def enqueue(self, data):
+        """Takes bytes, or whatever a memoryview can be made of."""
+        if not isinstance(data, bytes):
+            data = bytes(memoryview(data))
+        return super().enqueue(data)
+
+    def consume(self):
+        """Takes the record that was shown last out of the queue."""
+        return _iostream.finish_record(self)
+
+    def dequeue_bytes(self):
+        """As in C; a record that was shown is taken before."""
+        _iostream.finish_record(self)
+        return super().dequeue_bytes()
+
+    def wait_data(self, timeout, cancellable=None):
+        """As in C; Ctrl-C ends it."""
+        return _iostream.wait(self, 'wait_data', timeout, cancellable)
+
+    def wait_space(self, size, timeout, cancellable=None):
+        """As in C; Ctrl-C ends it."""
+        return _iostream.wait(self, 'wait_space', timeout, cancellable, size)
 
 
 @override
