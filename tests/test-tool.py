@@ -772,6 +772,16 @@ class TestExamples(ToolCase):
         self.assertEqual(self.finish(sensors), b'200 sensors\n')
         self.finish(self.start_example('interrupts', 'watch'), 1, '“sensors”')
 
+    def test_data_queue(self):
+        owner = self.start_example('data-queue', 'log')
+        self.wait_for_name('log', owner)
+        client = self.start_example('data-queue', '--follow', 'log', '30')
+        self.assertEqual(self.finish(client).decode().splitlines(),
+                         [f'line {i + 1}' for i in range(30)])
+        self.finish(self.start_example('data-queue', '--follow', 'nobody', '1'), 1, '“nobody”')
+        owner.kill()
+        owner.wait(TIMEOUT)
+
     def test_sample_capture(self):
         """Whatever a client keeps, and however the device goes round."""
         device = self.start_example('sample-device', 'sample', '500')
