@@ -7,7 +7,7 @@
 
 #include <libiostream/iostream.h>
 
-#include <stdlib.h>
+#include <locale.h>
 #include <string.h>
 
 typedef struct {
@@ -48,7 +48,6 @@ tick_cb (gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
-/* The client is gone, or wants a new queue. */
 static void
 log_client_close (IOUserClient *client)
 {
@@ -135,6 +134,7 @@ main (int    argc,
   g_autoptr (IOService) service = NULL;
   g_autoptr (GError) error = NULL;
 
+  setlocale (LC_ALL, "");
   if (argc == 4 && strcmp (argv[1], "--follow") == 0)
     follow (argv[2], (guint) g_ascii_strtoull (argv[3], NULL, 10), &error);
   else
@@ -147,5 +147,5 @@ main (int    argc,
   if (error != NULL)
     g_printerr ("data-queue: %s\n", error->message);
 
-  return error != NULL ? EXIT_FAILURE : EXIT_SUCCESS;
+  return error != NULL;
 }
