@@ -234,6 +234,17 @@ stream_util_connect (IOStream  *stream,
   return io_stream_connection_new_for_name (io_service_get_name (IO_SERVICE (stream)), NULL, error);
 }
 
+/* The same for any service. */
+static inline IOConnection *
+stream_util_connect_plain (IOService  *service,
+                           GError    **error)
+{
+  if (stream_util_is_local ())
+    return io_connection_new_for_service (service, error);
+
+  return io_connection_new_for_name (io_service_get_name (service), NULL, error);
+}
+
 static inline IOStreamConnection *
 stream_util_open_stream (IOStream *stream)
 {

@@ -25,7 +25,9 @@ do_nothing (gpointer user_data)
 static void
 settle (Fixture *f)
 {
-  io_work_loop_run_action (f->loop, do_nothing, NULL);
+  if (f->loop == NULL)
+    stream_util_settle ();
+  stream_util_run (f->loop, do_nothing, NULL);
 }
 
 static void
@@ -34,9 +36,9 @@ set_up (Fixture       *f,
 {
   g_autoptr (GError) error = NULL;
 
-  f->loop = io_work_loop_new ("owner");
+  f->loop = stream_util_new_loop ();
   f->service = methods_new_registered (NAME, f->loop);
-  f->connection = io_connection_new_for_name (NAME, NULL, &error);
+  f->connection = stream_util_connect_plain (IO_SERVICE (f->service), &error);
   g_assert_no_error (error);
   io_connection_set_timeout (f->connection, 20 * G_USEC_PER_SEC);
 }
@@ -66,11 +68,11 @@ tear_down (Fixture       *f,
     hang_up (f);
   io_service_terminate (IO_SERVICE (f->service));
   settle (f);
-  io_work_loop_run_action (f->loop, drop_kept, f);
-  io_work_loop_shut_down (f->loop);
+  stream_util_run (f->loop, drop_kept, f);
+  stream_util_shut_down (f->loop);
   g_assert_cmpint (f->service->n_closed + f->service->n_died, ==, 1);
   g_assert_finalize_object (f->service);
-  g_assert_finalize_object (f->loop);
+  stream_util_finish_loop (f->loop);
 }
 
 /* The owner has it when this call, which was made later, is answered. */
@@ -112,7 +114,7 @@ run (Fixture  *f,
   if (here)
     func (f, action);
   else
-    io_work_loop_run_action (f->loop, on_loop_cb, &on_loop);
+    stream_util_run (f->loop, on_loop_cb, &on_loop);
 }
 
 static void
@@ -174,7 +176,7 @@ test_complete (Fixture       *f,
   g_assert_cmpuint (answer.last_progress, ==, 5);
   stream_util_settle ();
   g_assert_cmpuint (answer.n_destroyed, ==, 1);
-  io_work_loop_run_action (f->loop, drop_kept, f);
+  stream_util_run (f->loop, drop_kept, f);
   g_assert_cmpint (f->service->n_aborted, ==, 0);
 }
 
@@ -478,7 +480,7 @@ test_outstanding (Fixture       *f,
   methods_finish (last);
   g_assert_no_error (last->error);
 
-  io_work_loop_run_action (f->loop, drop_kept, f);
+  stream_util_run (f->loop, drop_kept, f);
   for (guint i = 1; i < IO_ACTION_MAX_OUTSTANDING; i++)
     {
       methods_finish (&answers[i]);

@@ -29,7 +29,9 @@ do_nothing (gpointer user_data)
 static void
 settle (Fixture *f)
 {
-  io_work_loop_run_action (f->loop, do_nothing, NULL);
+  if (f->loop == NULL)
+    stream_util_settle ();
+  stream_util_run (f->loop, do_nothing, NULL);
 }
 
 static void
@@ -38,9 +40,9 @@ set_up (Fixture       *f,
 {
   g_autoptr (GError) error = NULL;
 
-  f->loop = io_work_loop_new ("owner");
+  f->loop = stream_util_new_loop ();
   f->service = methods_new_registered (NAME, f->loop);
-  f->connection = io_connection_new_for_name (NAME, NULL, &error);
+  f->connection = stream_util_connect_plain (IO_SERVICE (f->service), &error);
   g_assert_no_error (error);
 }
 
@@ -53,10 +55,10 @@ tear_down (Fixture       *f,
     g_assert_finalize_object (f->connection);
   io_service_terminate (IO_SERVICE (f->service));
   settle (f);
-  io_work_loop_shut_down (f->loop);
+  stream_util_shut_down (f->loop);
   g_assert_cmpint (f->service->n_closed + f->service->n_died, ==, 1);
   g_assert_finalize_object (f->service);
-  g_assert_finalize_object (f->loop);
+  stream_util_finish_loop (f->loop);
 }
 
 static void
@@ -190,7 +192,7 @@ static void
 test_own_table (Fixture       *f,
                 gconstpointer  data)
 {
-  io_work_loop_run_action (f->loop, set_dispatch, f);
+  stream_util_run (f->loop, set_dispatch, f);
   assert_call_fails (f, METHOD_SUM, NULL, 0, NULL, 0, 0, IO_STREAM_ERROR_BAD_ARGUMENT);
   assert_call_fails (f, METHOD_ECHO, NULL, 0, NULL, 1, 0, IO_STREAM_ERROR_BAD_ARGUMENT);
 }
@@ -199,14 +201,14 @@ test_own_table (Fixture       *f,
 static void
 test_unsupported (void)
 {
-  IOWorkLoop *loop = io_work_loop_new ("owner");
+  IOWorkLoop *loop = stream_util_new_loop ();
   IOService *service = g_object_new (IO_TYPE_SERVICE, "name", "plain", "work-loop", loop, NULL);
   g_autoptr (GError) error = NULL;
   IOConnection *connection;
   Fixture f = { 0 };
 
   g_assert_true (io_service_register (service, &error));
-  connection = f.connection = io_connection_new_for_name ("plain", NULL, &error);
+  connection = f.connection = stream_util_connect_plain (service, &error);
   g_assert_no_error (error);
 
   assert_call_fails (&f, 0, NULL, 0, NULL, 0, 0, IO_STREAM_ERROR_UNSUPPORTED);
@@ -221,9 +223,9 @@ test_unsupported (void)
   stream_util_assert_fails (io_connection_call (connection, 0, NULL, NULL, NULL, err), IO_STREAM_ERROR_NOT_OPEN);
   g_assert_finalize_object (connection);
   io_service_terminate (service);
-  io_work_loop_shut_down (loop);
+  stream_util_shut_down (loop);
   g_assert_finalize_object (service);
-  g_assert_finalize_object (loop);
+  stream_util_finish_loop (loop);
 }
 
 static void
@@ -239,7 +241,7 @@ test_limits (Fixture       *f,
   settle (f);
   g_atomic_int_set (&f->service->n_closed, 0);
   f->service->max_bytes = 70000;
-  f->connection = io_connection_new_for_name (NAME, NULL, NULL);
+  f->connection = stream_util_connect_plain (IO_SERVICE (f->service), NULL);
   check_echo (f, 0, 70000);
   assert_call_fails (f, METHOD_LENGTH, NULL, 0, large, 1, 0, IO_STREAM_ERROR_NO_RESOURCES);
   check_echo (f, 0, 70000);
@@ -248,7 +250,7 @@ test_limits (Fixture       *f,
   settle (f);
   g_atomic_int_set (&f->service->n_closed, 0);
   f->service->read_only = TRUE;
-  f->connection = io_connection_new_for_name (NAME, NULL, NULL);
+  f->connection = stream_util_connect_plain (IO_SERVICE (f->service), NULL);
   check_echo (f, 0, 4096);
   assert_call_fails (f, METHOD_LENGTH, NULL, 0, fits, 1, 0, IO_STREAM_ERROR_NOT_PERMITTED);
 }
@@ -375,15 +377,15 @@ test_add_method (Fixture       *f,
   g_autoptr (GError) error = NULL;
 
   added = (Added) { f };
-  io_work_loop_run_action (f->loop, add_method, &added);
+  stream_util_run (f->loop, add_method, &added);
   unit = io_connection_call (f->connection, 50, NULL, NULL, NULL, &error);
   g_assert_no_error (error);
   stream_util_assert_fails (io_connection_call (f->connection, 50, NULL, NULL, NULL, err),
                             IO_STREAM_ERROR_BAD_ARGUMENT);
   g_assert_cmpuint (added.n_destroyed, ==, 1);
   /* One takes the place of the other. */
-  io_work_loop_run_action (f->loop, add_method, &added);
-  io_work_loop_run_action (f->loop, add_method, &added);
+  stream_util_run (f->loop, add_method, &added);
+  stream_util_run (f->loop, add_method, &added);
   g_assert_cmpuint (added.n_destroyed, ==, 2);
 }
 
@@ -537,7 +539,7 @@ test_port (Fixture       *f,
   g_assert_no_error (error);
   g_assert_cmpuint (f->service->last_reference, ==, G_MAXUINT64);
   stream_util_assert_fails (io_notification_port_wait (port, 0, NULL, err), IO_STREAM_ERROR_TIMEOUT);
-  io_work_loop_run_action (f->loop, ring, f);
+  stream_util_run (f->loop, ring, f);
   stream_util_assert_works (io_notification_port_wait (port, -1, NULL, err));
   stream_util_assert_fails (io_notification_port_wait (port, 0, NULL, err), IO_STREAM_ERROR_TIMEOUT);
   stream_util_assert_works (io_notification_port_send_notification (port, err));
@@ -546,7 +548,7 @@ test_port (Fixture       *f,
   second = io_connection_get_notification_port (f->connection, 5, 1, NULL, &error);
   g_assert_no_error (error);
   stream_util_assert_fails (io_notification_port_wait (port, -1, NULL, err), IO_STREAM_ERROR_OFFLINE);
-  io_work_loop_run_action (f->loop, ring, f);
+  stream_util_run (f->loop, ring, f);
   stream_util_assert_works (io_notification_port_wait (second, -1, NULL, err));
   stream_util_assert_fails (io_connection_get_notification_port (f->connection, 1000, 0, NULL, err),
                             IO_STREAM_ERROR_UNSUPPORTED);
