@@ -120,10 +120,14 @@ take_memory (IOConnection  *self,
     }
 
   backing = _io_memory_backing_new_take_fd (fd, size, G_MAXSSIZE, !memory->writable, TRUE, &reason);
-  if (backing == NULL)
+  if (backing != NULL)
+    return keep_memory (self, memory, backing);
+  /* That need not be the owner's fault. */
+  if (reason->code != IO_STREAM_ERROR_NO_MEMORY && reason->code != IO_STREAM_ERROR_NO_RESOURCES)
     return break_off (self, IO_OPCODE_GET_MEMORY, reason->message, error);
 
-  return keep_memory (self, memory, backing);
+  g_propagate_error (error, g_steal_pointer (&reason));
+  return NULL;
 }
 
 /**

@@ -184,6 +184,22 @@ break_off (IOConnection  *self,
   return FALSE;
 }
 
+/* Takes @reason over. It need not be the owner's fault. */
+static gboolean
+refuse_memory (IOConnection  *self,
+               IOOpcode       opcode,
+               GError        *reason,
+               GError       **error)
+{
+  g_autoptr (GError) owned = reason;
+
+  if (reason->code != IO_STREAM_ERROR_NO_MEMORY && reason->code != IO_STREAM_ERROR_NO_RESOURCES)
+    return break_off (self, opcode, reason->message, error);
+
+  g_propagate_error (error, g_steal_pointer (&owned));
+  return FALSE;
+}
+
 /* NULL with no error if @length is 0. */
 static GBytes *
 take_large (IOConnection  *self,
@@ -208,13 +224,7 @@ take_large (IOConnection  *self,
   if (data != NULL)
     return data;
 
-  if (reason->code == IO_STREAM_ERROR_NO_MEMORY)
-    {
-      g_propagate_error (error, reason);
-      return NULL;
-    }
-  break_off (self, call->opcode, reason->message, error);
-  g_error_free (reason);
+  refuse_memory (self, call->opcode, reason, error);
   return NULL;
 }
 
@@ -338,7 +348,7 @@ take_transfer (IOConnection  *self,
 {
   IOConnectionMethods *methods = _io_connection_ensure_methods (self);
   IOMemoryBacking *transfer = NULL;
-  g_autoptr (GError) reason = NULL;
+  GError *reason = NULL;
   g_autofree int *list = NULL;
   guint64 size;
 
@@ -355,7 +365,7 @@ take_transfer (IOConnection  *self,
   list = g_unix_fd_list_steal_fds (fds, NULL);
   transfer = _io_memory_backing_new_take_fd (list[0], size, G_MAXSSIZE, FALSE, FALSE, &reason);
   if (transfer == NULL)
-    return break_off (self, IO_OPCODE_GET_TRANSFER, reason->message, error);
+    return refuse_memory (self, IO_OPCODE_GET_TRANSFER, reason, error);
 
   g_clear_pointer (&methods->transfer, _io_memory_backing_unref);
   methods->transfer = transfer;
