@@ -21,11 +21,15 @@
  *
  * io_connection_new_for_name() connects: it finds the name in the runtime
  * directory and exchanges greetings with the owner. Connecting gives no right
- * to anything yet but to read the attributes; io_connection_open() opens the
+ * to anything yet but to read the attributes and to call methods, which look
+ * after themselves; io_connection_open() opens the
  * service, io_connection_close() closes it again, as often as wanted. An object
  * made by its properties alone (as the constructor of a Python subclass does)
  * connects when it is initialised with g_initable_init(), or when it is opened.
  * An attempt to connect or to open that fails can be made again.
+ *
+ * What else the service offers is called with io_connection_call() and
+ * io_connection_call_method(), whether or not it is open.
  *
  * The connection ends when the owner terminates the service or its process
  * dies (#IOConnection::disconnected tells so, once), or when

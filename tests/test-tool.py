@@ -701,6 +701,24 @@ class TestExamples(ToolCase):
         camera.send_signal(signal.SIGINT)
         self.finish(camera)
 
+    def test_methods(self):
+        owner = self.start_example('methods', 'serve', 'lens')
+        self.wait_for_name('lens', owner)
+        lines = self.finish(self.start_example('methods', 'call', 'lens')).decode().splitlines()
+        self.assertEqual(lines[1], 'zoom was 100, curve of 65536 bytes')
+        self.assertEqual(lines[2], 'Cannot zoom to 1000: at most 300 is possible')
+        owner.terminate()
+        self.finish(owner)
+        self.finish(self.start_example('methods', 'call', 'lens'), 1, '“lens”')
+
+    def test_action(self):
+        owner = self.start_example('action', 'serve', 'lens')
+        self.wait_for_name('lens', owner)
+        self.assertEqual(self.finish(self.start_example('action', 'call', 'lens')).decode(),
+                         ''.join(f'at {n}\n' for n in range(1, 6)) + 'in focus\n')
+        owner.terminate()
+        self.finish(owner)
+
     def test_viewer_and_the_end_of_the_camera(self):
         camera = self.start_example('camera', 'cam')
         self.wait_for_name('cam', camera)
