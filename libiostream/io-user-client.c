@@ -43,6 +43,11 @@
  * io_service_is_open(). At the end of the connection all actions without an
  * answer are aborted first (#IOAction::aborted).
  *
+ * Queues of records are made for a client that asks for one and has the service
+ * open, in #IOUserClientClass.client_queue_for_type(), at most 64 at a time and
+ * within the memory of io_user_client_set_limits(); see #IOSharedDataQueue. They
+ * end when the service is closed for the client.
+ *
  * # Ownership #
  *
  * The service owns its user clients while they are connected, and each of them
