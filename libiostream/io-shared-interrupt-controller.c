@@ -61,8 +61,8 @@
  * saves, is one send() of the owner and one recv() of the client for each
  * stream that got something while the client slept. With a few streams, or with
  * a client that never sleeps because there is always something to do, it saves
- * nothing, and each notification costs two more atomic additions. See
- * `bench-interrupts` for the figures.
+ * nothing, and a wake-up takes some microseconds longer. The figures of
+ * `bench-interrupts` stand in the chapter on the architecture.
  *
  * # Waiting #
  *
