@@ -7,6 +7,7 @@
 #include <libiostream/iostream.h>
 
 #include <glib-unix.h>
+#include <locale.h>
 #include <stdlib.h>
 
 enum { LENS_FOCUS };
@@ -42,7 +43,6 @@ step_cb (gpointer user_data)
       io_action_report_progress (focus->action, g_variant_new_uint32 (focus->now), NULL);
       return G_SOURCE_CONTINUE;
     }
-
   io_action_complete_variant (focus->action, g_variant_new ("(bu)", TRUE, focus->now), NULL);
   return G_SOURCE_REMOVE;
 }
@@ -142,9 +142,9 @@ main (int    argc,
   g_autoptr (GError) error = NULL;
   gboolean serves = argc > 1 && g_str_equal (argv[1], "serve");
 
+  setlocale (LC_ALL, "");
   if (serves ? serve (name, &error) : call (name, &error))
     return EXIT_SUCCESS;
-
   g_printerr ("action: %s\n", error->message);
   return EXIT_FAILURE;
 }

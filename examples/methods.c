@@ -7,6 +7,7 @@
 #include <libiostream/iostream.h>
 
 #include <glib-unix.h>
+#include <locale.h>
 #include <stdlib.h>
 
 enum { LENS_ZOOM, LENS_GET_CURVE, N_LENS_METHODS };
@@ -33,7 +34,6 @@ set_zoom (IOUserClient               *client,
                    "Cannot zoom to %" G_GUINT64_FORMAT ": at most %d is possible", wanted, MAX_ZOOM);
       return FALSE;
     }
-
   zoom = wanted;
   io_external_method_arguments_set_scalar_output (arguments, &before, 1);
   return TRUE;
@@ -142,9 +142,9 @@ main (int    argc,
   g_autoptr (GError) error = NULL;
   gboolean serves = argc > 1 && g_str_equal (argv[1], "serve");
 
+  setlocale (LC_ALL, "");
   if (serves ? serve (name, &error) : call (name, &error))
     return EXIT_SUCCESS;
-
   g_printerr ("methods: %s\n", error->message);
   return EXIT_FAILURE;
 }
