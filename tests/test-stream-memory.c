@@ -181,11 +181,11 @@ foreign_set_up (StreamPair *pair,
 {
   g_main_context_iteration (NULL, FALSE);
   pair->n_fds = count_fds () - (guint) buffers->len;
-  pair->loop = io_work_loop_new ("owner");
+  pair->loop = stream_util_new_loop ();
   pair->stream = stream_util_new_stream (pair->loop, IO_STREAM_MODE_INPUT_OUTPUT, 0, 0, 0);
   stream_util_assert_works (io_stream_add_buffers (pair->stream, buffers, err));
   g_signal_connect (pair->stream, "memory-changed", G_CALLBACK (count_cb), &pair->n_owner);
-  pair->client = stream_util_open ("test");
+  pair->client = stream_util_open_stream (pair->stream);
 }
 
 static guint8 *
@@ -237,7 +237,7 @@ test_foreign_writable (void)
   g_assert_cmpint (pair.n_owner, ==, 0);
   g_assert_cmpuint (*peek_owner (&pair, 1), ==, 'a');
 
-  pair.client = stream_util_open ("test");
+  pair.client = stream_util_open_stream (pair.stream);
   g_assert_cmpint (pair.n_owner, ==, 1);
   g_assert_cmpuint (io_stream_connection_get_data_buffer_length (pair.client, 1), ==, 1000);
   g_assert_cmpuint (*peek_client (pair.client, 1), ==, 0);
@@ -261,10 +261,10 @@ test_foreign_writable (void)
   stream_util_settle ();
   g_assert_finalize_object (pair.client);
   io_service_terminate (IO_SERVICE (pair.stream));
-  io_work_loop_shut_down (pair.loop);
+  stream_util_shut_down (pair.loop);
   g_ptr_array_set_size (buffers, 0);
   g_assert_finalize_object (pair.stream);
-  g_assert_finalize_object (pair.loop);
+  stream_util_finish_loop (pair.loop);
 }
 
 /* What clients can only read stays. */
@@ -275,12 +275,12 @@ test_foreign_read_only (void)
   StreamPair pair = { NULL, };
   guint8 *address;
 
-  pair.loop = io_work_loop_new ("owner");
+  pair.loop = stream_util_new_loop ();
   pair.stream = stream_util_new_stream (pair.loop, IO_STREAM_MODE_OUTPUT, 0, 0, 0);
   stream_util_assert_works (io_stream_add_buffers (pair.stream, buffers, err));
   g_signal_connect (pair.stream, "memory-changed", G_CALLBACK (count_cb), &pair.n_owner);
   address = peek_owner (&pair, 0);
-  pair.client = stream_util_open ("test");
+  pair.client = stream_util_open_stream (pair.stream);
   stream_util_close (pair.client);
   stream_util_assert_works (io_connection_open (IO_CONNECTION (pair.client), 0, NULL, err));
   g_assert_true (peek_owner (&pair, 0) == address);
@@ -291,9 +291,9 @@ test_foreign_read_only (void)
   stream_util_settle ();
   g_assert_finalize_object (pair.client);
   io_service_terminate (IO_SERVICE (pair.stream));
-  io_work_loop_shut_down (pair.loop);
+  stream_util_shut_down (pair.loop);
   g_assert_finalize_object (pair.stream);
-  g_assert_finalize_object (pair.loop);
+  stream_util_finish_loop (pair.loop);
 }
 
 static IOMemoryDescriptor *
@@ -374,10 +374,10 @@ test_outside (void)
   stream_util_settle ();
   g_assert_finalize_object (pair.client);
   io_service_terminate (IO_SERVICE (pair.stream));
-  io_work_loop_shut_down (pair.loop);
+  stream_util_shut_down (pair.loop);
   g_ptr_array_set_size (buffers, 0);
   g_assert_finalize_object (pair.stream);
-  g_assert_finalize_object (pair.loop);
+  stream_util_finish_loop (pair.loop);
 }
 
 /* The next client gets what the owner put there, and the first one keeps what
