@@ -144,15 +144,22 @@ disconnected_cb (IOStreamConnection *client,
 }
 
 static void
+watch_client (Fixture *fixture,
+              guint    i)
+{
+  g_signal_connect (fixture->clients[i], "output-available", G_CALLBACK (output_cb), fixture);
+  g_signal_connect (fixture->clients[i], "notify::state", G_CALLBACK (state_cb), fixture);
+  g_signal_connect (fixture->clients[i], "disconnected", G_CALLBACK (disconnected_cb), fixture);
+}
+
+static void
 open_client (Fixture *fixture,
              guint    i)
 {
   g_autofree char *name = g_strdup_printf ("s%u", i);
 
   fixture->clients[i] = stream_util_open (name);
-  g_signal_connect (fixture->clients[i], "output-available", G_CALLBACK (output_cb), fixture);
-  g_signal_connect (fixture->clients[i], "notify::state", G_CALLBACK (state_cb), fixture);
-  g_signal_connect (fixture->clients[i], "disconnected", G_CALLBACK (disconnected_cb), fixture);
+  watch_client (fixture, i);
 }
 
 static void
@@ -571,6 +578,47 @@ test_threads (Fixture       *fixture,
   stream_util_iterate_until (fixture->n_taken >= n + N_STREAMS);
 }
 
+/* Owner and client in one thread. */
+static void
+test_local (void)
+{
+  Fixture *fixture = g_new0 (Fixture, 1);
+
+  stream_util_assert_works (fixture->owner = io_shared_interrupt_controller_new (N_STREAMS, err));
+  for (guint i = 0; i < 2; i++)
+    {
+      fixture->streams[i] = make_stream (NULL, i);
+      io_shared_interrupt_controller_offer (fixture->owner, IO_SERVICE (fixture->streams[i]));
+      stream_util_assert_works (io_service_register (IO_SERVICE (fixture->streams[i]), err));
+    }
+  for (guint i = 0; i < 2; i++)
+    {
+      stream_util_assert_works (fixture->clients[i] = io_stream_connection_new_for_stream (fixture->streams[i], err));
+      watch_client (fixture, i);
+      stream_util_assert_works (io_connection_open (IO_CONNECTION (fixture->clients[i]), 0, NULL, err));
+      stream_util_start (fixture->clients[i]);
+    }
+  stream_util_assert_works (fixture->end = io_connection_get_interrupt_controller (IO_CONNECTION (fixture->clients[1]), NULL, err));
+  attach (fixture, 0);
+  attach (fixture, 1);
+  for (guint round = 1; round < 5; round++)
+    {
+      stream_util_send (fixture->streams[0], 1);
+      stream_util_send (fixture->streams[1], 1);
+      stream_util_iterate_until (fixture->n_taken == 2 * round);
+    }
+
+  drop_clients (fixture);
+  for (guint i = 0; i < 2; i++)
+    {
+      io_service_terminate (IO_SERVICE (fixture->streams[i]));
+      stream_util_settle ();
+      g_assert_finalize_object (fixture->streams[i]);
+    }
+  g_assert_finalize_object (fixture->owner);
+  g_free (fixture);
+}
+
 /* Two processes. */
 
 static int
@@ -695,6 +743,7 @@ main (int   argc,
   ADD ("controller-gone/client", 1, test_controller_gone);
   ADD ("owner-gone", 0, test_owner_gone);
   ADD ("threads", 0, test_threads);
+  g_test_add_func ("/stream-interrupts/local", test_local);
   g_test_add_func ("/stream-interrupts/processes", test_processes);
 
   status = g_test_run ();
