@@ -615,6 +615,31 @@ test_too_much (Fixture       *f,
   g_assert_cmpuint (answer.n_scalars, ==, 2);
 }
 
+/* In a child the action is its parent's. */
+static void
+complete_in_child (gpointer data)
+{
+  stream_util_assert_fails (io_action_complete (data, NULL, 0, NULL, err), IO_STREAM_ERROR_NOT_OPEN);
+  stream_util_assert_fails (io_action_report_progress (data, g_variant_new_uint32 (1), err),
+                            IO_STREAM_ERROR_NOT_OPEN);
+}
+
+static void
+test_fork (Fixture       *f,
+           gconstpointer  data)
+{
+  g_auto (MethodsAnswer) answer = { 0 };
+  IOAction *action;
+
+  methods_start (f->connection, METHOD_KEEP, NULL, 0, NULL, NULL, &answer);
+  action = get_kept (f, 0);
+  run_in_child (complete_in_child, action);
+  run (f, FALSE, complete_all, action);
+  methods_finish (&answer);
+  g_assert_no_error (answer.error);
+  g_assert_cmpuint (answer.n_progress, ==, 5);
+}
+
 /* The callback of one call makes the next, and the last drops everything. */
 typedef struct {
   IOConnection *connection;
@@ -692,6 +717,7 @@ main (int   argc,
   ADD ("no-timeout", test_no_timeout);
   ADD_BOTH ("not-read", test_not_read);
   ADD ("too-much", test_too_much);
+  ADD ("fork", test_fork);
   ADD ("chain", test_chain);
   status = g_test_run ();
   stream_util_remove_runtime_dir (dir);
