@@ -10,6 +10,7 @@
 #include <libiostream/iostream.h>
 
 #include <glib-unix.h>
+#include <locale.h>
 
 #define N_SENSORS 200
 
@@ -129,6 +130,7 @@ main (int   argc,
   g_autoptr (GError) error = NULL;
   gboolean done;
 
+  setlocale (LC_ALL, "");
   if (argc == 2 && g_str_equal (argv[1], "sensors"))
     done = run_sensors (&error);
   else if (argc == 2 && g_str_equal (argv[1], "watch"))
