@@ -47,6 +47,8 @@ typedef struct {
 
   guint         registered : 1;
   guint         inactive : 1;
+  guint         keeps : 1;    /* inactive, and still with the reference of the
+                                 registration */
   guint         ending : 1;   /* inactive, and clients have their chance */
   guint         closing : 1;  /* nobody has it any more */
   guint         ended : 1;

@@ -24,11 +24,17 @@ static void
 begin_end (IOService *self)
 {
   IOServicePrivate *priv = _io_service_get_private (self);
+  gboolean was_registered = priv->registered;
 
   priv->inactive = TRUE;
   _io_service_unpublish (self);
   _io_door_stop (priv->door);
+  _io_door_release (priv->door);
+  priv->registered = FALSE;
+  priv->keeps = was_registered;
   g_object_notify (G_OBJECT (self), "inactive");
+  if (was_registered)
+    g_object_notify (G_OBJECT (self), "registered");
   _io_service_serve_waiting (self);
   _io_service_tell (self, IO_SERVICE_MESSAGE_TERMINATED, NULL, NULL);
 }
@@ -37,15 +43,10 @@ static void
 finish_end (IOService *self)
 {
   IOServicePrivate *priv = _io_service_get_private (self);
-  gboolean was_registered = priv->registered;
   GList *tasks = g_steal_pointer (&priv->terminations);
 
-  _io_door_release (priv->door);
-  priv->registered = FALSE;
   priv->ended = TRUE;
   _io_service_track_attributes (self);
-  if (was_registered)
-    g_object_notify (G_OBJECT (self), "registered");
   g_signal_emit_by_name (self, "terminated");
   if (priv->ending)
     io_service_adjust_busy (self, -1);
@@ -59,7 +60,7 @@ finish_end (IOService *self)
       g_task_return_boolean (l->data, TRUE);
     }
   g_list_free_full (tasks, g_object_unref);
-  if (was_registered)
+  if (priv->keeps)
     g_object_unref (self);
 }
 
@@ -233,7 +234,8 @@ terminate_in_order_func (IOService  *self,
  * @callback: (scope async): called when the service has ended
  * @user_data: for @callback
  *
- * Ends the service in order. Nobody can connect or open any more; all clients,
+ * Ends the service in order. The name is free at once, and nobody can connect or
+ * open any more; all clients,
  * and then the listeners, are told %IO_SERVICE_MESSAGE_TERMINATED. A client that
  * does not have the service open is disconnected; one that has is told
  * %IO_SERVICE_MESSAGE_REQUESTING_CLOSE and keeps all it has, until it closes.

@@ -778,6 +778,20 @@ class TestExamples(ToolCase):
         self.finish(follower)
         self.finish(self.start_example('hotplug', '--wait', 'x', '0.01'), 1, '^hotplug: .*time')
 
+    def test_turns(self):
+        owner = self.start_example('turns', 'own', 'desk')
+        self.wait_for_name('desk', owner)
+        first = self.start_example('turns', 'use', 'desk', 'ann')
+        self.assertEqual(first.stdout.readline(), b'ann has it\n')
+        second = self.start_example('turns', 'use', 'desk', 'bob')
+        self.assertEqual(first.stdout.readline(), b'ann is asked to leave\n')
+        self.assertEqual(second.stdout.readline(), b'bob has it\n')
+        self.assertEqual(first.stdout.readline(), b'user is bob\n')
+        owner.send_signal(signal.SIGTERM)
+        self.finish(owner)
+        self.assertEqual(self.finish(first), b'desk ends\n')
+        self.assertEqual(self.finish(second), b'bob is asked to leave\ndesk ends\n')
+
     def test_interrupts(self):
         sensors = self.start_example('interrupts', 'sensors')
         self.wait_for_name('sensors', sensors)
