@@ -93,13 +93,19 @@ _io_stream_make_buffers (IOStream  *self,
   if (buffers->len > 0 && !_io_stream_fill_pool (self, buffers, error))
     return FALSE;
 
+  /* Nobody knows them yet, so nobody can listen. */
+  for (guint id = 0; id < buffers->len; id++)
+    _io_stream_buffer_set_home (g_ptr_array_index (buffers, id), self, &home_funcs, id);
+
+  /* Who listens may use the stream, and wait for a thread that does. */
   g_mutex_lock (&priv->lock);
   g_ptr_array_extend_and_steal (priv->buffers, g_steal_pointer (&buffers));
   renew_book_locked (priv);
-  g_mutex_unlock (&priv->lock);
-  /* Who listens may use the stream. */
   priv->initialized = TRUE;
-  publish_numbers (self);
+  priv->initializer = NULL;
+  g_cond_broadcast (&priv->cond);
+  g_mutex_unlock (&priv->lock);
+  publish_count (self);
 
   return TRUE;
 }

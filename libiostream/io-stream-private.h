@@ -24,7 +24,6 @@ typedef struct {
   GThread           *thread;        /* that made the stream; only compared */
 
   /* in the thread of the stream */
-  gboolean           initialized;
   gboolean           changing;      /* a state method of the subclass runs */
   gboolean           in_sync;       /* a synchronous input callback runs */
   IOMemoryBacking   *pool;          /* memory of the buffers made by the stream */
@@ -38,6 +37,8 @@ typedef struct {
 
   /* under the lock */
   GMutex             lock;
+  GThread           *initializer;   /* makes the buffers at the moment */
+  _Atomic gboolean   initialized;   /* looked at without the lock */
   GCond              cond;          /* something came home, or the state changed */
   _Atomic guint      n_waiters;     /* looked at without the lock */
   GPtrArray         *buffers;       /* of IOStreamBuffer */

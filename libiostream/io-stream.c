@@ -151,6 +151,61 @@ set_facts (IOStream *self)
   io_service_set_attribute (service, "state", g_variant_new_string ("closed"));
 }
 
+/* The first use may come from several threads at once: one makes the buffers,
+ * the others wait for it. FALSE if there is nothing to do. */
+static gboolean
+begin_init (IOStreamPrivate *priv)
+{
+  gboolean begins;
+
+  g_mutex_lock (&priv->lock);
+  while (priv->initializer != NULL && priv->initializer != g_thread_self ())
+    g_cond_wait (&priv->cond, &priv->lock);
+  begins = !priv->initialized && priv->initializer == NULL;
+  if (begins)
+    priv->initializer = g_thread_self ();
+  g_mutex_unlock (&priv->lock);
+
+  return begins;
+}
+
+static void
+give_up_init (IOStreamPrivate *priv)
+{
+  g_mutex_lock (&priv->lock);
+  priv->initializer = NULL;
+  g_cond_broadcast (&priv->cond);
+  g_mutex_unlock (&priv->lock);
+}
+
+static guint
+count_buffers (IOStreamPrivate *priv)
+{
+  guint count;
+
+  g_mutex_lock (&priv->lock);
+  count = priv->initialized ? priv->buffers->len : priv->buffer_count;
+  g_mutex_unlock (&priv->lock);
+
+  return count;
+}
+
+static gboolean
+check_access (IOStream  *self,
+              GError   **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+
+  if (priv->mode == IO_STREAM_MODE_OUTPUT || priv->peer_access != IO_STREAM_PEER_ACCESS_READ ||
+      priv->buffer_count == 0 || priv->data_size + priv->control_size == 0)
+    return TRUE;
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED_MODE,
+               "Cannot make stream “%s”: its mode has clients fill the buffers, and they can only read them",
+               io_service_get_name (IO_SERVICE (self)));
+  return FALSE;
+}
+
 static gboolean
 io_stream_initable_init (GInitable     *initable,
                          GCancellable  *cancellable,
@@ -158,21 +213,22 @@ io_stream_initable_init (GInitable     *initable,
 {
   IOStream *self = IO_STREAM (initable);
   IOStreamPrivate *priv = _io_stream_get_private (self);
+  gboolean done;
 
-  if (priv->initialized)
+  if (!begin_init (priv))
     return TRUE;
 
-  if (priv->mode != IO_STREAM_MODE_OUTPUT && priv->peer_access == IO_STREAM_PEER_ACCESS_READ &&
-      priv->buffer_count > 0 && priv->data_size + priv->control_size > 0)
+  done = check_access (self, error);
+  if (done)
     {
-      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED_MODE,
-                   "Cannot make stream “%s”: its mode has clients fill the buffers, and they can only read them",
-                   io_service_get_name (IO_SERVICE (self)));
-      return FALSE;
+      set_facts (self);
+      done = _io_stream_make_buffers (self, error);
     }
-  set_facts (self);
 
-  return _io_stream_make_buffers (self, error);
+  if (!done)
+    give_up_init (priv);
+
+  return done;
 }
 
 static void
@@ -345,7 +401,7 @@ io_stream_get_property (GObject    *object,
       g_value_set_enum (value, io_stream_get_state (self));
       break;
     case PROP_BUFFER_COUNT:
-      g_value_set_uint (value, priv->initialized ? priv->buffers->len : priv->buffer_count);
+      g_value_set_uint (value, count_buffers (priv));
       break;
     case PROP_DATA_SIZE:
       g_value_set_uint64 (value, priv->data_size);

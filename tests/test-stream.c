@@ -1085,6 +1085,72 @@ test_ports_and_queues (StreamPair    *pair,
   g_assert_true (io_stream_get_output_queue (pair->stream) != queue);
 }
 
+/* A stream that nobody has initialised, used by several threads at once. */
+
+typedef struct {
+  IOStream      *stream;
+  _Atomic guint *n_waiting;
+  IOStreamBuffer *buffer;
+} FirstUse;
+
+static gpointer
+first_use_thread (gpointer data)
+{
+  FirstUse *use = data;
+  g_autoptr (GError) error = NULL;
+
+  --*use->n_waiting;
+  while (*use->n_waiting > 0)
+    g_thread_yield ();
+  g_assert_cmpuint (io_stream_get_buffer_count (use->stream), ==, 4);
+  use->buffer = io_stream_acquire_buffer (use->stream, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (io_stream_buffer_get_buffer_id (use->buffer), <, 4);
+
+  return NULL;
+}
+
+static void
+count_notify_cb (IOStream      *stream,
+                 GParamSpec    *pspec,
+                 _Atomic guint *n)
+{
+  guint count;
+
+  /* Within it the stream can be used. */
+  g_object_get (stream, "buffer-count", &count, NULL);
+  g_assert_cmpuint (count, ==, 4);
+  g_assert_cmpuint (io_stream_get_buffer_count (stream), ==, 4);
+  ++*n;
+}
+
+static void
+test_first_use (void)
+{
+  for (guint round = 0; round < 100; round++)
+    {
+      _Atomic guint n_waiting = 4, n_notified = 0;
+      IOStream *stream = g_object_new (IO_TYPE_STREAM, "buffer-count", 4, "data-size", (guint64) 64, NULL);
+      FirstUse uses[4];
+      GThread *threads[4];
+
+      g_signal_connect (stream, "notify::buffer-count", G_CALLBACK (count_notify_cb), &n_notified);
+      for (guint i = 0; i < 4; i++)
+        {
+          uses[i] = (FirstUse) { stream, &n_waiting, NULL };
+          threads[i] = g_thread_new ("first-use", first_use_thread, &uses[i]);
+        }
+      for (guint i = 0; i < 4; i++)
+        {
+          g_thread_join (threads[i]);
+          for (guint j = 0; j < i; j++)
+            g_assert_true (uses[i].buffer != uses[j].buffer);
+        }
+      g_assert_cmpuint (n_notified, ==, 1);
+      g_assert_finalize_object (stream);
+    }
+}
+
 int
 main (int   argc,
       char *argv[])
@@ -1143,6 +1209,7 @@ main (int   argc,
   g_test_add_func ("/stream/user-client/alone", test_user_client_alone);
   g_test_add_func ("/stream/user-client/of-other-service", test_user_client_of_other);
   g_test_add_func ("/stream/wrong-arguments", test_wrong_arguments);
+  g_test_add_func ("/stream/first-use", test_first_use);
   g_test_add_func ("/stream/construct", test_construct);
   g_test_add_func ("/stream/construct-fails", test_construct_fails);
   g_test_add_func ("/stream/closed", test_closed);
