@@ -135,7 +135,7 @@ handle_memory (IOStreamConnection  *self,
   list = g_unix_fd_list_steal_fds (fds, NULL);
   backing = _io_memory_backing_new_take_fd (list[0], size, G_MAXSSIZE, !writable, TRUE, error);
   if (backing == NULL || _io_memory_backing_map (backing, writable, error) == NULL)
-    return FALSE;
+    return _io_stream_connection_blame (self, error);
 
   g_hash_table_insert (priv->memories, GUINT_TO_POINTER (number), g_steal_pointer (&backing));
 
@@ -203,7 +203,7 @@ place_part (IOStreamConnection  *self,
 
   *address = _io_memory_backing_map (backing, _io_memory_backing_is_writable (backing), error);
   if (*address == NULL)
-    return FALSE;
+    return _io_stream_connection_blame (self, error);
   *address += offset;
 
   return TRUE;

@@ -73,6 +73,16 @@ make_port (IOStreamConnection *self,
   priv->attached = TRUE;
 }
 
+gboolean
+_io_stream_connection_blame (IOStreamConnection  *self,
+                             GError             **error)
+{
+  g_prefix_error (error, "The owner of stream “%s” sent memory of no use: ",
+                  io_connection_get_name (IO_CONNECTION (self)));
+
+  return FALSE;
+}
+
 static gboolean
 attach_regions (IOStreamConnection  *self,
                 guint32              entry_count,
@@ -90,7 +100,7 @@ attach_regions (IOStreamConnection  *self,
     make_port (self, steal_fd (fds, 2));
   close_fds (fds, n_fds);
 
-  return done;
+  return done || _io_stream_connection_blame (self, error);
 }
 
 static gboolean

@@ -143,6 +143,10 @@ void          _io_stream_connection_tell_later  (IOStreamConnection *self,
 /* Opening (io-stream-connection-open.c) */
 extern const IOConnectionHooks _io_stream_connection_hooks;
 void          _io_stream_connection_detach      (IOStreamConnection *self);
+/* Memory knows nothing of streams: an error about it is given the name of the
+ * one whose owner sent it. Returns FALSE. */
+gboolean      _io_stream_connection_blame       (IOStreamConnection *self,
+                                                 GError            **error);
 
 /* Interrupts (io-stream-connection-interrupts.c) */
 /* What an open asks of the owner for it; FALSE if nothing. */

@@ -458,6 +458,11 @@ meet_liar (const Lie *lie)
   g_assert_true (error->domain == IO_STREAM_ERROR);
   g_assert_true (lie->code == IO_STREAM_ERROR_NOT_RESPONDING || error->code != IO_STREAM_ERROR_NOT_RESPONDING);
   g_assert_cmpint (error->code, !=, IO_STREAM_ERROR_TIMEOUT);
+  /* Whatever it is, it says of whom; but the name comes with hello, and what
+   * the owner says is left as it is. */
+  if (!g_str_equal (error->message, "no") && lie->silent_at != IO_OPCODE_HELLO &&
+      lie->hangs_up_at != IO_OPCODE_HELLO && lie->fds_at != IO_OPCODE_HELLO)
+    g_assert_nonnull (strstr (error->message, "“liar”"));
   while (g_main_context_iteration (NULL, FALSE))
     ;
   g_assert_cmpuint (n_ends, <=, 1);
