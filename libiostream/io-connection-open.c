@@ -15,6 +15,7 @@ typedef struct {
   guint    options;
   IOOpcode at;        /* the call whose answer comes next */
   gint64   deadline;  /* of connecting */
+  gboolean sync;
 } Job;
 
 static IOOpcode
@@ -74,6 +75,21 @@ take_hello (IOConnection  *self,
   return TRUE;
 }
 
+/* A synchronous call in the thread of the service would wait for ever for others
+ * to close it. */
+static GVariant *
+new_open (IOConnection *self,
+          Job          *job)
+{
+  GVariantDict options;
+
+  g_variant_dict_init (&options, NULL);
+  if (job->sync && _io_connection_get_private (self)->local)
+    g_variant_dict_insert (&options, "wait", "b", FALSE);
+
+  return g_variant_new ("(u@a{sv})", job->options, g_variant_dict_end (&options));
+}
+
 static gboolean
 first_step (IOConnection      *self,
             Job               *job,
@@ -89,7 +105,7 @@ first_step (IOConnection      *self,
   else if (job->opens)
     {
       next->opcode = IO_OPCODE_OPEN;
-      next->args = g_variant_new ("(u@a{sv})", job->options, g_variant_new ("a{sv}", NULL));
+      next->args = new_open (self, job);
     }
 
   return TRUE;
@@ -256,6 +272,7 @@ do_job (IOConnection  *self,
   GError *reason = NULL;
   gboolean done;
 
+  job->sync = TRUE;
   if (g_cancellable_set_error_if_cancelled (cancellable, error) ||
       !begin_job (self, job, &done, error))
     return FALSE;

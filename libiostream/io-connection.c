@@ -38,6 +38,14 @@
  * the end of the socket, so that nothing is left behind even by a client that
  * is killed.
  *
+ * # Messages and attributes
+ *
+ * #IOConnection::service-message tells what the service tells its clients:
+ * that somebody else opens or closes it, that it is to be closed because it is
+ * seized or ends, and what the kind of service adds. io_connection_send_message()
+ * is the other way. io_connection_watch_attributes() keeps a copy of the
+ * attributes up to date, and #IOConnection::attribute-changed tells of changes.
+ *
  * # Ownership
  *
  * The caller owns the object. An asynchronous operation keeps a reference until

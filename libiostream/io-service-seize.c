@@ -39,10 +39,13 @@ find (IOService    *self,
 static gboolean
 is_seizing (GVariant *body)
 {
+  g_autoptr (GVariant) details = g_variant_get_child_value (body, 1);
+  gboolean waits = TRUE;
   guint options;
 
   g_variant_get_child (body, 0, "u", &options);
-  return (options & IO_SERVICE_OPEN_SEIZE) != 0;
+  g_variant_lookup (details, "wait", "b", &waits);
+  return (options & IO_SERVICE_OPEN_SEIZE) != 0 && waits;
 }
 
 gboolean

@@ -29,6 +29,21 @@
  * #IOServiceClass.handle_open() decides, and close it again.
  * io_service_terminate() ends it all: clients are told and disconnected, the
  * name is given back. A terminated service stays so.
+ * io_service_terminate_async() does the same in order, and gives clients that
+ * have the service open #IOService:close-timeout to close it.
+ *
+ * A client that opens with %IO_SERVICE_OPEN_SEIZE has whoever has the service
+ * open asked to close it, and waits for that as long.
+ *
+ * # Messages and attributes #
+ *
+ * io_service_message_clients() tells all clients something, and the library
+ * tells them of opens and closes by others and of the end; see
+ * #IOServiceMessageType. io_service_register_interest() hears the same here.
+ * Clients reach #IOServiceClass.message(). Attributes can be read by all
+ * clients, watched, and set where #IOServiceClass.client_set_attribute() lets
+ * them. A client that does not read loses messages, and gets the last value of
+ * an attribute when it reads again; it holds nobody up.
  *
  * A service without a name is for connections that are there already: give
  * io_service_add_socket() one end of a socket pair, and the other end to a

@@ -652,6 +652,27 @@ test_connection (Fixture       *fixture,
   g_object_unref (loop);
 }
 
+/* In one thread nobody else can close meanwhile. */
+static void
+test_local (Fixture       *fixture,
+            gconstpointer  data)
+{
+  IOService *service = new_registered ("one");
+  IOConnection *holder = io_connection_new_for_service (service, NULL);
+  IOConnection *seizer = io_connection_new_for_service (service, NULL);
+  g_autoptr (GError) error = NULL;
+
+  io_service_set_close_timeout (service, -1);
+  g_assert_true (io_connection_open (holder, 0, NULL, &error));
+  g_assert_false (io_connection_open (seizer, IO_SERVICE_OPEN_SEIZE, NULL, &error));
+  g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_EXCLUSIVE_ACCESS);
+
+  g_object_unref (holder);
+  g_object_unref (seizer);
+  settle ();
+  finish (service);
+}
+
 /* Another process. */
 
 static void
@@ -720,6 +741,7 @@ main (int    argc,
   ADD ("/service-messages/watch", test_watch);
   ADD ("/service-messages/interest", test_interest);
   ADD ("/service-messages/terminate-in-order", test_terminate_in_order);
+  ADD ("/service-messages/local", test_local);
   ADD ("/service-messages/connection", test_connection);
 
   return g_test_run ();
