@@ -4,9 +4,7 @@
 
 #include "io-user-client.h"
 
-#include "io-packet-private.h"
-#include "io-service-private.h"
-#include "io-user-client-private.h"
+#include "io-user-client-internal-private.h"
 
 #include <unistd.h>
 
@@ -77,23 +75,6 @@
  * Since: 1.0
  */
 
-typedef struct {
-  IOService            *service;       /* while connected, with a reference */
-  IOChannel            *channel;       /* while connected */
-  struct ucred          credentials;
-  char                 *client_name;
-  IOUserClientCallFunc  call_func;
-  guint                 max_buffers;
-  guint64               max_bytes;
-  IOUserClientMethods  *methods;       /* NULL until needed */
-  pid_t                 owner_pid;
-  guint                 attached : 1;
-  guint                 welcome : 1;
-  guint                 read_only : 1;
-  guint                 opened : 1;    /* and told so */
-  guint                 died : 1;
-} IOUserClientPrivate;
-
 G_DEFINE_TYPE_WITH_PRIVATE (IOUserClient, io_user_client, G_TYPE_OBJECT)
 
 enum {
@@ -105,106 +86,11 @@ enum {
 
 static GParamSpec *properties[N_PROPS];
 
-static IOUserClientPrivate *
-get_private (IOUserClient *self)
+IOUserClientPrivate *
+_io_user_client_get_private (IOUserClient *self)
 {
   return io_user_client_get_instance_private (self);
 }
-
-/* All ways out lead through here, the first one wins. */
-static void
-end_connection (IOUserClient *self,
-                gboolean      died,
-                GBytes       *last_words)
-{
-  IOUserClientPrivate *priv = get_private (self);
-  IOUserClientClass *klass = IO_USER_CLIENT_GET_CLASS (self);
-  G_GNUC_UNUSED g_autoptr (IOUserClient) kept = g_object_ref (self);
-  g_autoptr (IOChannel) channel = g_steal_pointer (&priv->channel);
-  g_autoptr (IOService) service = NULL;
-
-  if (channel == NULL)
-    {
-      g_clear_pointer (&last_words, g_bytes_unref);
-      return;
-    }
-
-  priv->died = died;
-  _io_channel_close (channel, last_words);
-  _io_user_client_cut_queues (self);
-  _io_user_client_abort_actions (self);
-  if (died)
-    klass->client_died (self);
-  else if (klass->client_close != NULL)
-    klass->client_close (self);
-
-  _io_user_client_drop_methods (self);
-  _io_service_forget_client (priv->service, self);
-  service = g_steal_pointer (&priv->service);
-  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_CONNECTED]);
-}
-
-static void
-packet_cb (IOChannel            *channel,
-           const IOPacketHeader *header,
-           GVariant             *body,
-           gpointer              user_data)
-{
-  g_autoptr (IOUserClient) self = g_object_ref (user_data);
-  /* Whatever is called may end the connection, and with it the service. */
-  G_GNUC_UNUSED g_autoptr (IOService) kept = g_object_ref (get_private (self)->service);
-  g_autoptr (GUnixFDList) fds = NULL;
-  GBytes *reply;
-
-  if (header->kind != IO_PACKET_CALL)
-    {
-      _io_user_client_violation (self, "A message of kind %u is not a call", header->kind);
-      return;
-    }
-
-  if (body != NULL && (header->opcode == IO_OPCODE_METHOD_ASYNC ||
-                       header->opcode == IO_OPCODE_VARIANT_ASYNC))
-    {
-      _io_user_client_run_async (self, header, body);
-      return;
-    }
-
-  reply = _io_user_client_answer (self, get_private (self)->call_func, header, body, &fds);
-  /* Does nothing if the connection went meanwhile. */
-  if (reply != NULL)
-    _io_channel_send (channel, reply, fds);
-}
-
-static void
-ended_cb (IOChannel    *channel,
-          const GError *error,
-          gpointer      user_data)
-{
-  g_autoptr (IOUserClient) self = g_object_ref (user_data);
-  IOUserClientPrivate *priv = get_private (self);
-  g_autoptr (IOService) service = g_object_ref (priv->service);
-
-  /* To hang up with nothing open is a way to close. */
-  if (error == NULL || error->code == IO_STREAM_ERROR_IO_ERROR)
-    end_connection (self, io_service_is_open (service, self), NULL);
-  else
-    {
-      _io_service_note_violation (service, priv->credentials.pid, priv->client_name,
-                                  error->message);
-      io_user_client_terminate (self, error);
-    }
-}
-
-static void
-drained_cb (IOChannel *channel,
-            gpointer   user_data)
-{
-  g_autoptr (IOUserClient) self = g_object_ref (user_data);
-
-  _io_service_tell_attributes (get_private (self)->service, self);
-}
-
-static const IOChannelFuncs channel_funcs = { packet_cb, ended_cb, drained_cb };
 
 static void
 io_user_client_real_client_died (IOUserClient *self)
@@ -341,7 +227,7 @@ io_user_client_real_message (IOUserClient  *self,
   if (local_error == NULL)
     g_set_error (&local_error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_SPACE,
                  "Cannot tell client “%s” message 0x%x: it does not read",
-                 get_private (self)->client_name, type);
+                 _io_user_client_get_private (self)->client_name, type);
   g_propagate_error (error, g_steal_pointer (&local_error));
   return FALSE;
 }
@@ -388,7 +274,7 @@ io_user_client_get_property (GObject    *object,
 static void
 io_user_client_finalize (GObject *object)
 {
-  IOUserClientPrivate *priv = get_private (IO_USER_CLIENT (object));
+  IOUserClientPrivate *priv = _io_user_client_get_private (IO_USER_CLIENT (object));
 
   /* A connection keeps its user client alive. */
   g_warn_if_fail (priv->channel == NULL);
@@ -444,7 +330,7 @@ io_user_client_class_init (IOUserClientClass *klass)
 static void
 io_user_client_init (IOUserClient *self)
 {
-  IOUserClientPrivate *priv = get_private (self);
+  IOUserClientPrivate *priv = _io_user_client_get_private (self);
 
   priv->call_func = _io_user_client_default_call;
   priv->max_buffers = IO_STREAM_MAX_BUFFERS;
@@ -469,7 +355,7 @@ io_user_client_get_service (IOUserClient *self)
 {
   g_return_val_if_fail (IO_IS_USER_CLIENT (self), NULL);
 
-  return get_private (self)->service;
+  return _io_user_client_get_private (self)->service;
 }
 
 /**
@@ -490,7 +376,7 @@ io_user_client_get_client_name (IOUserClient *self)
 {
   g_return_val_if_fail (IO_IS_USER_CLIENT (self), NULL);
 
-  return get_private (self)->client_name;
+  return _io_user_client_get_private (self)->client_name;
 }
 
 /**
@@ -510,7 +396,7 @@ io_user_client_get_uid (IOUserClient *self)
 {
   g_return_val_if_fail (IO_IS_USER_CLIENT (self), (guint) -1);
 
-  return get_private (self)->credentials.uid;
+  return _io_user_client_get_private (self)->credentials.uid;
 }
 
 /**
@@ -530,7 +416,7 @@ io_user_client_get_gid (IOUserClient *self)
 {
   g_return_val_if_fail (IO_IS_USER_CLIENT (self), (guint) -1);
 
-  return get_private (self)->credentials.gid;
+  return _io_user_client_get_private (self)->credentials.gid;
 }
 
 /**
@@ -550,7 +436,7 @@ io_user_client_get_pid (IOUserClient *self)
 {
   g_return_val_if_fail (IO_IS_USER_CLIENT (self), -1);
 
-  return get_private (self)->credentials.pid;
+  return _io_user_client_get_private (self)->credentials.pid;
 }
 
 /**
@@ -569,83 +455,8 @@ io_user_client_is_connected (IOUserClient *self)
 
   g_return_val_if_fail (IO_IS_USER_CLIENT (self), FALSE);
 
-  priv = get_private (self);
+  priv = _io_user_client_get_private (self);
   return priv->channel != NULL && priv->owner_pid == getpid ();
-}
-
-/**
- * io_user_client_get_read_only:
- * @self: a user client
- *
- * Gets #IOUserClient:read-only. In the thread of the service.
- *
- * Returns: %TRUE if the client may only read
- * Since: 1.0
- */
-gboolean
-io_user_client_get_read_only (IOUserClient *self)
-{
-  g_return_val_if_fail (IO_IS_USER_CLIENT (self), FALSE);
-
-  return get_private (self)->read_only;
-}
-
-/**
- * io_user_client_set_read_only:
- * @self: a user client
- * @read_only: whether the client may only read
- *
- * Decides whether the client may only read. Such a client is refused all
- * memory that the kernel would let it write. It has an effect on what the
- * client asks for later; the place for it is #IOService::authorize.
- *
- * In the thread of the service.
- *
- * Since: 1.0
- */
-void
-io_user_client_set_read_only (IOUserClient *self,
-                              gboolean      read_only)
-{
-  IOUserClientPrivate *priv;
-
-  g_return_if_fail (IO_IS_USER_CLIENT (self));
-
-  priv = get_private (self);
-  read_only = !!read_only;
-  if (priv->read_only == read_only)
-    return;
-
-  priv->read_only = read_only;
-  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_READ_ONLY]);
-}
-
-/**
- * io_user_client_set_limits:
- * @self: a user client
- * @max_buffers: how many buffers the client may hold at a time
- * @max_bytes: how much memory may be made for this client alone
- *
- * Sets what the client can have at most. In the beginning that is
- * %IO_STREAM_MAX_BUFFERS, and no limit on memory. It has an effect on what the
- * client asks for later; the place for it is #IOService::authorize.
- *
- * In the thread of the service.
- *
- * Since: 1.0
- */
-void
-io_user_client_set_limits (IOUserClient *self,
-                           guint         max_buffers,
-                           guint64       max_bytes)
-{
-  IOUserClientPrivate *priv;
-
-  g_return_if_fail (IO_IS_USER_CLIENT (self));
-
-  priv = get_private (self);
-  priv->max_buffers = max_buffers;
-  priv->max_bytes = max_bytes;
 }
 
 /**
@@ -684,7 +495,7 @@ io_user_client_get_memory (IOUserClient      *self,
   memory = IO_USER_CLIENT_GET_CLASS (self)->client_memory_for_type (self, type, &map_flags,
                                                                     &local_error);
   if (flags != NULL)
-    *flags = map_flags | (get_private (self)->read_only ? IO_MEMORY_MAP_READ_ONLY : 0);
+    *flags = map_flags | (_io_user_client_get_private (self)->read_only ? IO_MEMORY_MAP_READ_ONLY : 0);
   if (memory != NULL)
     return memory;
 
@@ -695,248 +506,24 @@ io_user_client_get_memory (IOUserClient      *self,
   return NULL;
 }
 
-/**
- * io_user_client_terminate:
- * @self: a user client
- * @reason: (nullable): what to tell the client, or %NULL if nothing is wrong
- *
- * Ends the connection. The client is told @reason if there is room to tell it;
- * #IOUserClientClass.client_close() is called, and the service is closed for
- * the client if it was open. Does nothing if the connection is over.
- *
- * Can be called in any virtual method and signal handler.
- *
- * In the thread of the service. Apple: IOUserClient::terminate.
- *
- * Since: 1.0
- */
-void
-io_user_client_terminate (IOUserClient *self,
-                          const GError *reason)
-{
-  g_autofree char *text = NULL;
-  int code = 0;
-
-  g_return_if_fail (IO_IS_USER_CLIENT (self));
-
-  if (!io_user_client_is_connected (self))
-    return;
-
-  if (reason != NULL)
-    {
-      g_autofree char *valid = g_utf8_make_valid (reason->message, -1);
-
-      code = reason->domain == IO_STREAM_ERROR ? reason->code : IO_STREAM_ERROR_FAILED;
-      text = g_utf8_substring (valid, 0, MIN (g_utf8_strlen (valid, -1), 900));
-    }
-  end_connection (self, FALSE,
-                  _io_packet_build (IO_PACKET_EVENT, IO_OPCODE_TERMINATED, 0, 0,
-                                    g_variant_new ("(us)", code, text != NULL ? text : ""),
-                                    NULL));
-}
-
 void
 _io_user_client_set_call_func (IOUserClient         *self,
                                IOUserClientCallFunc  func)
 {
-  get_private (self)->call_func = func;
-}
-
-void
-_io_user_client_send_event (IOUserClient *self,
-                            IOOpcode      opcode,
-                            GVariant     *body)
-{
-  IOUserClientPrivate *priv = get_private (self);
-  g_autoptr (GVariant) sunk = g_variant_ref_sink (body);
-  g_autoptr (GError) error = NULL;
-  GBytes *packet;
-
-  /* The answer to hello comes first. */
-  if (priv->channel == NULL || !priv->welcome)
-    return;
-
-  packet = _io_packet_build (IO_PACKET_EVENT, opcode, 0, 0, sunk, &error);
-  if (packet != NULL)
-    _io_channel_send (priv->channel, packet, NULL);
-  else if (error != NULL)
-    g_warning ("%s", error->message);
-}
-
-gboolean
-_io_user_client_offer_event (IOUserClient  *self,
-                             IOOpcode       opcode,
-                             GVariant      *body,
-                             guint          max_due,
-                             GError       **error)
-{
-  IOUserClientPrivate *priv = get_private (self);
-  g_autoptr (GVariant) sunk = g_variant_ref_sink (body);
-  GBytes *packet;
-
-  if (priv->channel == NULL || !priv->welcome)
-    return TRUE;
-
-  packet = _io_packet_build (IO_PACKET_EVENT, opcode, 0, 0, sunk, error);
-  return packet != NULL && _io_channel_offer (priv->channel, packet, max_due);
-}
-
-gboolean
-_io_user_client_answer_again (IOUserClient         *self,
-                              const IOPacketHeader *header,
-                              GVariant             *body)
-{
-  IOUserClientPrivate *priv = get_private (self);
-  g_autoptr (GUnixFDList) fds = NULL;
-  g_autoptr (IOChannel) channel = _io_channel_ref (priv->channel);
-  GBytes *reply = _io_user_client_answer (self, priv->call_func, header, body, &fds);
-
-  if (reply != NULL)
-    _io_channel_send (channel, reply, fds);
-
-  return reply != NULL;
-}
-
-void
-_io_user_client_refuse (IOUserClient         *self,
-                        const IOPacketHeader *header,
-                        const GError         *error)
-{
-  IOUserClientPrivate *priv = get_private (self);
-
-  if (priv->channel != NULL)
-    _io_channel_send (priv->channel,
-                      _io_packet_build_error (header->opcode, header->serial, error), NULL);
-}
-
-void
-_io_user_client_send (IOUserClient *self,
-                      GBytes       *packet,
-                      GUnixFDList  *fds)
-{
-  IOChannel *channel = get_private (self)->channel;
-
-  if (channel != NULL)
-    _io_channel_send (channel, packet, fds);
-  else
-    g_bytes_unref (packet);
-}
-
-gboolean
-_io_user_client_is_congested (IOUserClient *self)
-{
-  IOChannel *channel = get_private (self)->channel;
-
-  return channel != NULL && _io_channel_is_congested (channel);
+  _io_user_client_get_private (self)->call_func = func;
 }
 
 IOUserClientMethods **
 _io_user_client_get_methods (IOUserClient *self)
 {
-  return &get_private (self)->methods;
-}
-
-void
-_io_user_client_violation (IOUserClient *self,
-                           const char   *format,
-                           ...)
-{
-  IOUserClientPrivate *priv = get_private (self);
-  g_autoptr (GError) error = NULL;
-  va_list args;
-
-  if (priv->channel == NULL)
-    return;
-
-  va_start (args, format);
-  error = g_error_new_valist (IO_STREAM_ERROR, IO_STREAM_ERROR_IPC_ERROR, format, args);
-  va_end (args);
-
-  _io_service_note_violation (priv->service, priv->credentials.pid, priv->client_name,
-                              error->message);
-  io_user_client_terminate (self, error);
-}
-
-guint
-_io_user_client_get_max_buffers (IOUserClient *self)
-{
-  return get_private (self)->max_buffers;
-}
-
-guint64
-_io_user_client_get_max_bytes (IOUserClient *self)
-{
-  return get_private (self)->max_bytes;
-}
-
-/* It ends up on terminals. */
-static char *
-clean_name (const char *name)
-{
-  GString *clean = g_string_new (NULL);
-
-  for (const char *p = name; *p != '\0' && clean->len < 128; p = g_utf8_next_char (p))
-    {
-      gunichar c = g_utf8_get_char (p);
-
-      g_string_append_unichar (clean, g_unichar_isprint (c) ? c : '?');
-    }
-
-  return g_string_free (clean, FALSE);
-}
-
-gboolean
-_io_user_client_attach (IOUserClient       *self,
-                        IOService          *service,
-                        IOChannel          *channel,
-                        const struct ucred *credentials,
-                        const char         *client_name)
-{
-  IOUserClientPrivate *priv = get_private (self);
-
-  if (priv->attached)
-    return FALSE;
-
-  priv->attached = TRUE;
-  priv->service = g_object_ref (service);
-  priv->channel = _io_channel_ref (channel);
-  priv->credentials = *credentials;
-  priv->client_name = clean_name (client_name);
-  _io_channel_set_funcs (channel, &channel_funcs, self);
-
-  return TRUE;
-}
-
-void
-_io_user_client_welcome (IOUserClient *self,
-                         GBytes       *packet)
-{
-  IOUserClientPrivate *priv = get_private (self);
-
-  priv->welcome = TRUE;
-  _io_channel_send (priv->channel, packet, NULL);
-}
-
-void
-_io_user_client_dismiss (IOUserClient *self,
-                         GBytes       *last_words)
-{
-  end_connection (self, FALSE, last_words);
-}
-
-gboolean
-_io_user_client_is_gone (IOUserClient *self)
-{
-  IOUserClientPrivate *priv = get_private (self);
-
-  return priv->attached && priv->channel == NULL;
+  return &_io_user_client_get_private (self)->methods;
 }
 
 gboolean
 _io_user_client_set_opened (IOUserClient *self,
                             gboolean      opened)
 {
-  IOUserClientPrivate *priv = get_private (self);
+  IOUserClientPrivate *priv = _io_user_client_get_private (self);
   gboolean was_opened = priv->opened;
 
   priv->opened = opened;
@@ -949,11 +536,5 @@ _io_user_client_set_opened (IOUserClient *self,
 gboolean
 _io_user_client_has_opened (IOUserClient *self)
 {
-  return get_private (self)->opened;
-}
-
-gboolean
-_io_user_client_has_died (IOUserClient *self)
-{
-  return get_private (self)->died;
+  return _io_user_client_get_private (self)->opened;
 }
