@@ -358,7 +358,7 @@ void
 _io_action_call_abort (IOActionCall *self,
                        gboolean      tell)
 {
-  g_autoptr (IOActionCall) kept = _io_action_call_ref (self);
+  G_GNUC_UNUSED g_autoptr (IOActionCall) kept = _io_action_call_ref (self);
   g_autoptr (IOAction) action = NULL;
   IOUserClient *client = self->client;
   gboolean aborted;

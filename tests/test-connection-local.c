@@ -647,7 +647,6 @@ static void
 test_depth (void)
 {
   IOStream *stream = g_object_new (deep_stream_get_type (), "buffer-count", 1, "data-size", (guint64) 64, NULL);
-  g_autoptr (GError) error = NULL;
 
   memset (&nest, 0, sizeof nest);
   nest.client = io_stream_connection_new_for_stream (stream, NULL);
@@ -744,7 +743,7 @@ do_connection_deed (IOConnection *client)
     {
     case DEED_ATTRIBUTES:
       {
-        g_autoptr (GVariant) attributes = io_connection_copy_attributes (client, NULL, NULL);
+        G_GNUC_UNUSED g_autoptr (GVariant) attributes = io_connection_copy_attributes (client, NULL, NULL);
         break;
       }
     case DEED_OPEN:

@@ -281,7 +281,6 @@ test_protocol (Fixture       *fixture,
                gconstpointer  data)
 {
   IOService *service = new_queue_service ();
-  g_autoptr (GError) error = NULL;
   IOAbiDataRegion *page;
   Client other;
   int client, fds[3];

@@ -130,6 +130,16 @@ assert_reply (int   fd,
 }
 
 static void
+assert_answered (int      fd,
+                 IOOpcode opcode,
+                 guint32  serial)
+{
+  g_autoptr (GVariant) answer = raw_answer (fd, opcode, serial, NULL, NULL);
+
+  g_assert_nonnull (answer);
+}
+
+static void
 test_seize (Fixture       *fixture,
             gconstpointer  data)
 {
@@ -191,10 +201,10 @@ test_seize_in_turn (Fixture       *fixture,
 
   /* death is a way to close */
   close (holder);
-  g_assert_nonnull (raw_answer (first, IO_OPCODE_OPEN, 7, NULL, NULL));
+  assert_answered (first, IO_OPCODE_OPEN, 7);
   settle ();
   raw_assert_call (first, IO_OPCODE_CLOSE, NULL);
-  g_assert_nonnull (raw_answer (second, IO_OPCODE_OPEN, 8, NULL, NULL));
+  assert_answered (second, IO_OPCODE_OPEN, 8);
 
   close (first);
   close (second);
@@ -229,7 +239,7 @@ test_seize_ends (Fixture       *fixture,
   raw_send (seizer, IO_OPCODE_CLOSE, 8, NULL);
   g_assert_null (raw_answer (seizer, IO_OPCODE_OPEN, 7, NULL, &error));
   g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_ABORTED);
-  g_assert_nonnull (raw_answer (seizer, IO_OPCODE_CLOSE, 8, NULL, NULL));
+  assert_answered (seizer, IO_OPCODE_CLOSE, 8);
   g_assert_true (io_service_is_open (service, NULL));
 
   /* the seizer dies, or the service */

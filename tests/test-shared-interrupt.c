@@ -628,7 +628,7 @@ raw_status (RawClient *self,
             guint      opcode,
             GVariant  *args)
 {
-  g_autoptr (GVariant) body = raw_call (self, opcode, args);
+  G_GNUC_UNUSED g_autoptr (GVariant) body = raw_call (self, opcode, args);
 
   return self->status;
 }

@@ -636,7 +636,7 @@ run_thief (guint64 cookie)
 static gpointer
 order_thread (gpointer data)
 {
-  g_autofree char *order = peer_take_order ();
+  G_GNUC_UNUSED g_autofree char *order = peer_take_order ();
 
   *(atomic_bool *) data = TRUE;
   g_main_context_wakeup (NULL);

@@ -397,7 +397,6 @@ test_sizes (gconstpointer data)
 {
   const Sizes *sizes = data;
   StreamPair pair = { NULL, };
-  g_autoptr (GError) error = NULL;
 
   g_main_context_iteration (NULL, FALSE);
   pair.n_fds = count_fds ();
