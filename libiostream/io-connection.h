@@ -41,7 +41,7 @@ struct _IOConnectionClass {
                              GVariant     *value);
 
   /*< private >*/
-  gpointer _reserved[6];
+  gpointer _reserved[8];
 };
 
 IO_AVAILABLE_IN_ALL

@@ -95,7 +95,7 @@ struct _IOServiceClass {
                                     GError       **error);
 
   /*< private >*/
-  gpointer _reserved[6];
+  gpointer _reserved[8];
 };
 
 IO_AVAILABLE_IN_ALL

@@ -36,7 +36,7 @@ struct _IOStreamConnectionClass {
   void (*buffers_changed)  (IOStreamConnection *self);
 
   /*< private >*/
-  gpointer _reserved[7];
+  gpointer _reserved[8];
 };
 
 /**

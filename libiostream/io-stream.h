@@ -60,7 +60,7 @@ struct _IOStreamClass {
                               GError       **error);
 
   /*< private >*/
-  gpointer _reserved[7];
+  gpointer _reserved[8];
 };
 
 IO_AVAILABLE_IN_ALL

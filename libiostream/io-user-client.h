@@ -83,7 +83,7 @@ struct _IOUserClientClass {
                                                  GError           **error);
 
   /*< private >*/
-  gpointer _reserved[2];
+  gpointer _reserved[8];
 };
 
 IO_AVAILABLE_IN_ALL
