@@ -5,6 +5,7 @@
 #include "io-method-data-private.h"
 
 #include "io-error.h"
+#include "io-variant-private.h"
 
 #include <errno.h>
 #include <string.h>
@@ -139,10 +140,9 @@ _io_method_data_detach (GUnixFDList  *fds,
 GVariant *
 _io_method_data_new_inline (GBytes *data)
 {
-  gsize length = 0;
-  const void *bytes = data != NULL ? g_bytes_get_data (data, &length) : NULL;
+  g_autoptr (GBytes) nothing = g_bytes_new_static (NULL, 0);
 
-  return g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, bytes, length, 1);
+  return g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, data != NULL ? data : nothing, TRUE);
 }
 
 GBytes *
@@ -163,7 +163,7 @@ _io_method_data_flatten (GVariant *value)
   if (size <= IO_METHOD_MAX_INLINE)
     return NULL;
 
-  normal = g_variant_get_normal_form (value);
+  normal = _io_variant_to_normal (value);
 
   return g_variant_get_data_as_bytes (normal);
 }
@@ -180,5 +180,5 @@ _io_method_data_unflatten (const char *type,
 
   value = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE (type), data, FALSE));
 
-  return g_variant_is_normal_form (value) ? g_steal_pointer (&value) : NULL;
+  return _io_variant_to_trusted (value);
 }

@@ -5,6 +5,7 @@
 #include "io-packet-private.h"
 
 #include "io-error.h"
+#include "io-variant-private.h"
 
 #include <string.h>
 
@@ -116,7 +117,7 @@ _io_packet_build (IOPacketKind   kind,
                         NULL);
 
   /* An attribute may hold what came from elsewhere and was never checked. */
-  normal = g_variant_get_normal_form (sunk);
+  normal = _io_variant_to_normal (sunk);
   size = g_variant_get_size (normal);
   if (size > IO_PROTOCOL_MAX_PACKET - IO_PROTOCOL_HEADER_SIZE)
     {
@@ -225,6 +226,7 @@ _io_packet_parse (const void      *data,
   const char *type;
   g_autoptr (GBytes) bytes = NULL;
   g_autoptr (GVariant) value = NULL;
+  GVariant *trusted;
 
   if (!parse_header (data, size, header, error))
     return FALSE;
@@ -239,14 +241,15 @@ _io_packet_parse (const void      *data,
 
   bytes = copy_body ((const guint8 *) data + IO_PROTOCOL_HEADER_SIZE, header->length);
   value = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE (type), bytes, FALSE));
-  if (!g_variant_is_normal_form (value))
+  trusted = _io_variant_to_trusted (value);
+  if (trusted == NULL)
     {
       g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_MESSAGE,
                    "The body of message %u is not of type %s", header->opcode, type);
       return FALSE;
     }
 
-  *body = g_steal_pointer (&value);
+  *body = trusted;
   return TRUE;
 }
 
