@@ -25,6 +25,9 @@ typedef struct {
   gboolean (*wants_ring) (gpointer owner);
 } IONotificationPortFuncs;
 
+/* Whether it can help to look again for a while before a sleep: with one
+ * processor nobody does anything meanwhile. */
+gboolean            _io_notification_port_may_spin   (void);
 /* Takes over @fd. The words must stay mapped until the port is invalidated.
  * @owner is borrowed: it invalidates the port before it goes. */
 IONotificationPort *_io_notification_port_new        (int                            fd,

@@ -354,6 +354,18 @@ _io_notification_port_end_use (IONotificationPort *self)
     }
 }
 
+/* To ask for the number of processors reads files. */
+gboolean
+_io_notification_port_may_spin (void)
+{
+  static gsize n_processors = 0;
+
+  if (g_once_init_enter (&n_processors))
+    g_once_init_leave (&n_processors, g_get_num_processors ());
+
+  return n_processors > 1;
+}
+
 IONotificationPort *
 _io_notification_port_new (int                            fd,
                            _Atomic uint32_t              *own_word,

@@ -12,6 +12,8 @@ G_BEGIN_DECLS
 /* io-shared-data-queue.c is the object and its making, -transfer.c moves
  * records, -wait.c wakes and is woken. */
 
+#define IO_SHARED_DATA_QUEUE_MAX_SPIN 50   /* us */
+
 struct _IOSharedDataQueue {
   GObject                parent_instance;
 
@@ -38,6 +40,7 @@ struct _IOSharedDataQueue {
   guint64                n_records;
   guint64                n_bytes;
   guint64                n_refused;
+  guint                  spin;          /* us before a sleep; of the thread that waits */
 
   /* looked at by the port without the lock */
   _Atomic gboolean       ready;         /* the peer has mapped everything */

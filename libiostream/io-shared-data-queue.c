@@ -332,6 +332,7 @@ io_shared_data_queue_init (IOSharedDataQueue *self)
 {
   g_mutex_init (&self->lock);
   self->peer_bell = -1;
+  self->spin = IO_SHARED_DATA_QUEUE_MAX_SPIN;
   self->fork_count = _io_fork_count ();
 }
 

@@ -340,25 +340,12 @@ _io_stream_connection_drop_sync_bell_locked (IOStreamConnection *self)
 
 /* Waiting. */
 
-/* With one processor the owner could not answer meanwhile. To ask for their
- * number reads files. */
-static gboolean
-can_spin (void)
-{
-  static gsize n_processors = 0;
-
-  if (g_once_init_enter (&n_processors))
-    g_once_init_leave (&n_processors, g_get_num_processors ());
-
-  return n_processors > 1;
-}
-
 static void
 spin (IOSyncBell *bell)
 {
   gint64 end = g_get_monotonic_time () + bell->spin;
 
-  if (!can_spin ())
+  if (!_io_notification_port_may_spin ())
     return;
 
   while (!bell_is_ready (bell) && g_get_monotonic_time () < end)
