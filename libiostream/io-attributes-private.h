@@ -27,5 +27,11 @@ GHashTable   *_io_attributes_take_changes (IOAttributes *self);
 GPtrArray    *_io_attributes_list (IOAttributes *self);
 /* A full reference to an a{sv}. */
 GVariant     *_io_attributes_copy (IOAttributes *self);
+/* The same for others to read: in normal form, and without what is nested so
+ * deep that they would not read it, nor anything that goes with it. */
+GVariant     *_io_attributes_copy_readable (IOAttributes *self);
+/* One of them. */
+GVariant     *_io_attributes_get_readable (IOAttributes *self,
+                                   const char   *key);
 
 G_END_DECLS

@@ -123,6 +123,66 @@ _io_attributes_get (IOAttributes *self,
   return value != NULL ? g_variant_ref (value) : NULL;
 }
 
+/* As part of the deepest of what attributes are sent in. */
+static gboolean
+is_readable (GVariant *value)
+{
+  g_autoptr (GVariant) whole = NULL;
+  g_autoptr (GVariant) again = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  GVariantBuilder values;
+
+  if (!g_variant_is_container (value))
+    return TRUE;
+
+  g_variant_builder_init (&values, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add (&values, "{sv}", "", value);
+  whole = g_variant_ref_sink (g_variant_new ("(a{sv})", &values));
+  bytes = g_variant_get_data_as_bytes (whole);
+  again = g_variant_ref_sink (g_variant_new_from_bytes (g_variant_get_type (whole), bytes, FALSE));
+
+  return g_variant_is_normal_form (again);
+}
+
+static GVariant *
+make_readable (GVariant *value)
+{
+  g_autoptr (GVariant) normal = value != NULL ? g_variant_get_normal_form (value) : NULL;
+
+  return normal != NULL && is_readable (normal) ? g_steal_pointer (&normal) : NULL;
+}
+
+GVariant *
+_io_attributes_get_readable (IOAttributes *self,
+                             const char   *key)
+{
+  g_autoptr (GVariant) value = _io_attributes_get (self, key);
+
+  return make_readable (value);
+}
+
+GVariant *
+_io_attributes_copy_readable (IOAttributes *self)
+{
+  g_autoptr (GVariant) attributes = _io_attributes_copy (self);
+  GVariantBuilder builder;
+  GVariantIter iter;
+  const char *key;
+  GVariant *value;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
+  g_variant_iter_init (&iter, attributes);
+  while (g_variant_iter_loop (&iter, "{&sv}", &key, &value))
+    {
+      g_autoptr (GVariant) readable = make_readable (value);
+
+      if (readable != NULL)
+        g_variant_builder_add (&builder, "{sv}", key, readable);
+    }
+
+  return g_variant_ref_sink (g_variant_builder_end (&builder));
+}
+
 GVariant *
 _io_attributes_copy (IOAttributes *self)
 {

@@ -15,7 +15,8 @@ const GVariantType *_io_packet_get_body_type (IOPacketKind          kind,
 
 /* Makes a packet. @body (%NULL for the empty tuple) must have the type above,
  * and is taken if floating; with a @status other than 0 it must be (s). Fails
- * with MESSAGE_TOO_LARGE only. */
+ * with MESSAGE_TOO_LARGE, or BAD_ARGUMENT if it is nested so deep that nobody
+ * could read it. */
 GBytes             *_io_packet_build         (IOPacketKind          kind,
                                               IOOpcode              opcode,
                                               guint32               serial,

@@ -98,6 +98,25 @@ assemble (const IOPacketHeader *header,
   return g_bytes_new_take (packet, IO_PROTOCOL_HEADER_SIZE + header->length);
 }
 
+/* GLib writes what is nested so deep that it would not read it again, and what
+ * was read as part of one message can be too deep as part of another. */
+static gboolean
+can_be_read (GVariant *body,
+             GBytes   *packet)
+{
+  const char *type = g_variant_get_type_string (body);
+  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr (GVariant) again = NULL;
+
+  if (strchr (type, 'v') == NULL)
+    return TRUE;
+
+  bytes = g_bytes_new_from_bytes (packet, IO_PROTOCOL_HEADER_SIZE,
+                                  g_bytes_get_size (packet) - IO_PROTOCOL_HEADER_SIZE);
+  again = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE (type), bytes, FALSE));
+  return g_variant_is_normal_form (again);
+}
+
 GBytes *
 _io_packet_build (IOPacketKind   kind,
                   IOOpcode       opcode,
@@ -108,6 +127,7 @@ _io_packet_build (IOPacketKind   kind,
 {
   g_autoptr (GVariant) sunk = g_variant_ref_sink (body != NULL ? body : g_variant_new ("()"));
   g_autoptr (GVariant) normal = NULL;
+  g_autoptr (GBytes) packet = NULL;
   IOPacketHeader header = { IO_PROTOCOL_VERSION, kind, opcode, serial, status, 0 };
   gsize size;
 
@@ -129,7 +149,13 @@ _io_packet_build (IOPacketKind   kind,
     }
 
   header.length = size;
-  return assemble (&header, normal);
+  packet = assemble (&header, normal);
+  if (can_be_read (normal, packet))
+    return g_steal_pointer (&packet);
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_ARGUMENT,
+               "Cannot send message %u: what is in it is nested too deep", opcode);
+  return NULL;
 }
 
 GBytes *

@@ -15,7 +15,8 @@
  * @value: (nullable): its value, or %NULL to remove it
  *
  * Sets something that clients can know about the service, such as the size of
- * its pictures. A floating @value is taken over. Who asks for all attributes
+ * its pictures. A floating @value is taken over. What is nested more than 120
+ * deep is not there for them. Who asks for all attributes
  * gets them in one message of 8,192 bytes; if they do not fit, none.
  *
  * Clients that watch (see io_connection_watch_attributes()) are told what has
@@ -173,7 +174,8 @@ _io_service_answer (IOService     *self,
 GVariant *
 _io_service_build_attributes (IOService *self)
 {
-  g_autoptr (GVariant) attributes = io_service_copy_attributes (self);
+  IOAttributes *all = _io_service_get_private (self)->attributes;
+  g_autoptr (GVariant) attributes = _io_attributes_copy_readable (all);
   GVariantDict dict;
 
   g_variant_dict_init (&dict, attributes);

@@ -10,8 +10,8 @@ G_BEGIN_DECLS
 
 /* What the files of #IOService share: io-service.c is the object,
  * io-service-register.c the name and the ways in, io-service-admit.c lets
- * clients in, io-service-open.c has who has it open, io-service-seize.c who
- * waits for that, io-service-messages.c what is said, io-service-attributes.c
+ * clients in, io-service-open.c has who has it open, io-service-announce.c tells
+ * the others of that, io-service-seize.c has who waits for it, io-service-messages.c what is said, io-service-attributes.c
  * the attributes, io-service-watch.c who watches them, io-service-busy.c the
  * count, io-service-terminate.c the end; io-service-turn.c does once per turn
  * what is due. */
@@ -33,6 +33,8 @@ typedef struct {
   IOUserClient *retrying;     /* of these, the one that tries again; borrowed */
   guint64       opens;        /* how many there were */
   guint64       asked;        /* after how many of them to close was asked for */
+  IOAnnouncements told;
+  gint64        close_due;    /* when a close that was not told is told; 0: none */
   GList        *watches;      /* of Watch */
   GList        *interests;    /* of Interest */
   guint         last_interest;
@@ -88,6 +90,16 @@ void              _io_service_request_close (IOService    *self,
                                            IOUserClient   *except);
 /* A copy with references, for loops in which anything can happen. */
 GList            *_io_service_copy_clients (IOService     *self);
+
+/* io-service-announce.c */
+/* FALSE if it is not told, because there were so many. */
+gboolean          _io_service_announce_attempt (IOService *self,
+                                           IOUserClient   *client);
+/* Told now, or later once for many. */
+void              _io_service_announce_close (IOService   *self,
+                                           IOUserClient   *client);
+/* The next deadline, or -1. */
+gint64            _io_service_serve_announcements (IOService *self);
 
 /* io-service-seize.c */
 gboolean          _io_service_is_waiting  (IOService      *self,

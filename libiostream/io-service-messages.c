@@ -190,6 +190,7 @@ io_service_message (IOService     *self,
                     GError       **error)
 {
   g_autoptr (GVariant) sunk = argument != NULL ? g_variant_ref_sink (argument) : NULL;
+  G_GNUC_UNUSED g_autoptr (IOService) kept = NULL;
   g_autoptr (GError) local_error = NULL;
 
   g_return_val_if_fail (IO_IS_SERVICE (self), FALSE);
@@ -198,6 +199,8 @@ io_service_message (IOService     *self,
 
   if (!check_process (self, error))
     return FALSE;
+
+  kept = g_object_ref (self);
   if (IO_SERVICE_GET_CLASS (self)->message (self, type, client, sunk, &local_error))
     return TRUE;
 

@@ -33,8 +33,7 @@ close_for (IOService    *self,
   if (_io_user_client_has_died (client))
     g_signal_emit_by_name (self, "client-died", client);
   g_signal_emit_by_name (self, "client-closed", client);
-  if (!priv->inactive)
-    _io_service_tell (self, IO_SERVICE_MESSAGE_WAS_CLOSED, NULL, client);
+  _io_service_announce_close (self, client);
   if (priv->waiting != NULL || priv->ending)
     _io_service_schedule (self, 0);
 }
@@ -170,6 +169,7 @@ announce_open (IOService     *self,
                GError       **error)
 {
   IOServicePrivate *priv = _io_service_get_private (self);
+  gboolean told;
 
   if (priv->retrying == client)
     {
@@ -183,8 +183,8 @@ announce_open (IOService     *self,
       return _io_service_is_next (self, client);
     }
 
-  _io_service_tell (self, IO_SERVICE_MESSAGE_ATTEMPTING_OPEN, NULL, client);
-  if ((options & IO_SERVICE_OPEN_SEIZE) != 0)
+  told = _io_service_announce_attempt (self, client);
+  if ((options & IO_SERVICE_OPEN_SEIZE) != 0 && (told || priv->asked != priv->opens))
     {
       priv->asked = priv->opens;
       _io_service_request_close (self, client);
@@ -212,7 +212,9 @@ announce_open (IOService     *self,
  * #IOService::client-opened. The library does this when a client asks for it.
  *
  * Before each attempt, also one that fails, all other clients and listeners are
- * told %IO_SERVICE_MESSAGE_ATTEMPTING_OPEN. With %IO_SERVICE_OPEN_SEIZE whoever
+ * told %IO_SERVICE_MESSAGE_ATTEMPTING_OPEN; of more than 50 opens and closes of a
+ * client in a second, or 200 of all, attempts are not told, and
+ * %IO_SERVICE_MESSAGE_WAS_CLOSED is told once for many, after a second. With %IO_SERVICE_OPEN_SEIZE whoever
  * has the service open is told %IO_SERVICE_MESSAGE_REQUESTING_CLOSE; this call
  * succeeds only if that closes it within the message. A client in another
  * process that seizes gets no answer until the service is closed, or until
@@ -221,8 +223,8 @@ announce_open (IOService     *self,
  * Fails with %IO_STREAM_ERROR_NOT_READY after io_service_terminate(), with
  * %IO_STREAM_ERROR_OFFLINE if the client is gone, or with what the class says:
  * by default %IO_STREAM_ERROR_EXCLUSIVE_ACCESS if anybody, be it @client, has
- * it open or waits for it, %IO_STREAM_ERROR_BUSY if @client itself waits, and %IO_STREAM_ERROR_BAD_ARGUMENT if @options ask for exclusive and
- * shared.
+ * it open or waits for it, %IO_STREAM_ERROR_BUSY if @client itself waits, and
+ * %IO_STREAM_ERROR_BAD_ARGUMENT if @options ask for exclusive and shared.
  *
  * In the thread of the service. Apple: IOService::open.
  *

@@ -9,6 +9,16 @@
 
 G_BEGIN_DECLS
 
+/* How much was told of opens and closes in the second that began at @since;
+ * the most of the whole service, and of one client. */
+typedef struct {
+  gint64 since;
+  guint  n;
+} IOAnnouncements;
+
+#define IO_SERVICE_TOLD           200
+#define IO_SERVICE_TOLD_OF_CLIENT  50
+
 /* The context in which the service lives (of its work loop, or the
  * thread-default one at construction). Borrowed. */
 GMainContext *_io_service_get_context   (IOService *self);

@@ -39,7 +39,8 @@ compare_keys (gconstpointer a,
 static GVariant *
 copy_sorted (IOService *self)
 {
-  g_autoptr (GVariant) attributes = io_service_copy_attributes (self);
+  g_autoptr (GVariant) attributes =
+    _io_attributes_copy_readable (_io_service_get_private (self)->attributes);
   g_autoptr (GPtrArray) keys = g_ptr_array_new ();
   GVariantBuilder builder;
   GVariantIter iter;

@@ -28,6 +28,8 @@ do_what_is_due (IOService *self)
   add_deadline (&deadline, _io_service_go_on_ending (self));
   add_deadline (&deadline, _io_service_serve_waiting (self));
 
+  add_deadline (&deadline, _io_service_serve_announcements (self));
+
   _io_service_tell_changes (self);
 
   if (deadline >= 0)

@@ -68,7 +68,7 @@ look_up (IOService  *self,
   if (strcmp (name, "uid") == 0)
     return g_variant_ref_sink (g_variant_new_uint32 (geteuid ()));
 
-  return _io_attributes_get (_io_service_get_private (self)->attributes, name);
+  return _io_attributes_get_readable (_io_service_get_private (self)->attributes, name);
 }
 
 /* FALSE if there is no room for it any more. What would not even fit in a

@@ -92,3 +92,9 @@ _io_user_client_get_max_bytes (IOUserClient *self)
 {
   return _io_user_client_get_private (self)->max_bytes;
 }
+
+IOAnnouncements *
+_io_user_client_get_announcements (IOUserClient *self)
+{
+  return &_io_user_client_get_private (self)->told;
+}

@@ -5,7 +5,6 @@
 #include "io-user-client-internal-private.h"
 
 #include "io-packet-private.h"
-#include "io-service-private.h"
 
 /* The connection: what comes, what goes, and the end. */
 

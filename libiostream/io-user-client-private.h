@@ -7,6 +7,7 @@
 
 #include "io-channel-private.h"
 #include "io-protocol-private.h"
+#include "io-service-private.h"
 #include "io-user-client.h"
 
 G_BEGIN_DECLS
@@ -53,6 +54,9 @@ guint    _io_user_client_get_max_buffers (IOUserClient        *self);
 guint64  _io_user_client_get_max_bytes   (IOUserClient        *self);
 
 /* The rest is for the service layer alone. */
+
+/* What others were told of it. */
+IOAnnouncements *_io_user_client_get_announcements (IOUserClient *self);
 
 /* Sends a packet, which is taken over, as _io_channel_send(). Nothing if the
  * connection is over. */
