@@ -12,6 +12,7 @@
 
 /* Of a connection that never runs its context; the oldest go first. */
 #define MAX_MESSAGES 256
+#define MAX_CHANGES  (2 * IO_PROTOCOL_MAX_ATTRIBUTES)
 
 enum {
   SERVICE_MESSAGE,
@@ -111,6 +112,14 @@ new_names (void)
   return g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
 }
 
+static gboolean
+is_gone (gpointer name,
+         gpointer value,
+         gpointer attributes)
+{
+  return !g_hash_table_contains (attributes, name);
+}
+
 static void
 note_change (IOConnectionPrivate *priv,
              const char          *name)
@@ -119,6 +128,9 @@ note_change (IOConnectionPrivate *priv,
     return;
   if (priv->changes == NULL)
     priv->changes = new_names ();
+  /* Names that come and go while nobody listens. */
+  if (g_hash_table_size (priv->changes) >= MAX_CHANGES)
+    g_hash_table_foreach_remove (priv->changes, is_gone, priv->attributes);
   g_hash_table_add (priv->changes, g_strdup (name));
 }
 
@@ -291,7 +303,9 @@ _io_connection_class_init_events (IOConnectionClass *klass)
    * An attribute of the service has changed. Only after
    * io_connection_watch_attributes(), and only for what changes after that.
    * The detail is the name of the attribute. Emitted in the context of the
-   * connection, once for however many changes there were since.
+   * connection, once for however many changes there were since. If that context
+   * does not run while 2,048 attributes change, those that are gone again are
+   * not told of.
    *
    * Since: 1.0
    */
