@@ -77,6 +77,13 @@ is_forked (IOContextSource *self)
   return self->forks != _io_fork_count ();
 }
 
+/* After somebody was called. */
+static gboolean
+is_over (IOContextSource *self)
+{
+  return g_source_is_destroyed (&self->source) || is_forked (self);
+}
+
 static gboolean
 wants_ring (IONotificationPort *port)
 {
@@ -395,7 +402,8 @@ serve_port (IOContextSource    *self,
   if (port->funcs->dispatch != NULL && wants_ring (port))
     consumed = port->funcs->dispatch (port->owner);
 
-  if (port->source == self && port->queue == NULL)
+  /* Whoever was called may have forked: the child has no part in any of it. */
+  if (port->source == self && port->queue == NULL && !is_forked (self))
     conclude (self, port, hanging_up, consumed);
   port->dispatching = FALSE;
 
@@ -428,7 +436,7 @@ serve_all (IOContextSource *self,
         }
 
       worked |= serve_port (self, port);
-      if (g_source_is_destroyed (&self->source))
+      if (is_over (self))
         break;
       if (n > 0 && g_get_monotonic_time () >= end)
         break;
@@ -464,7 +472,7 @@ serve_while_it_comes (IOContextSource *self)
       gint64 gap = now - self->last_work;
       gboolean worked = serve_all (self, end);
 
-      if (g_source_is_destroyed (&self->source))
+      if (is_over (self))
         return;
 
       now = g_get_monotonic_time ();
@@ -529,7 +537,7 @@ context_source_dispatch (GSource     *source,
   collect_rung (self);
   serve_while_it_comes (self);
 
-  if (!g_source_is_destroyed (source) &&
+  if (!is_over (self) &&
       (self->polled.length > 0 || g_source_get_ready_time (source) >= 0))
     update_timer (self);
 

@@ -11,7 +11,7 @@ static gboolean
 port_is_ready (gpointer owner)
 {
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (owner);
-  guint64 next = MAX (priv->output.index, priv->announced);
+  guint64 next = priv->notify_in_context ? MAX (priv->output.index, priv->announced) : priv->output.index;
 
   return priv->attached &&
          ((!(priv->blocked && priv->notify_in_context) && _io_ring_is_published (&priv->output, next)) ||
@@ -52,7 +52,7 @@ port_dispatch (gpointer owner)
   priv->announcing = TRUE;
   _io_stream_connection_announce_output (self);
   priv->announcing = FALSE;
-  if (!priv->attached)
+  if (!priv->attached || priv->fork_count != _io_fork_count ())
     return FALSE;
 
   /* Also what was taken between two dispatches is progress. */
@@ -202,6 +202,7 @@ gboolean
 io_stream_connection_dequeue_output_entry (IOStreamConnection       *self,
                                            IOStreamBufferQueueEntry *entry)
 {
+  G_GNUC_UNUSED g_autoptr (IOStreamConnection) keep = NULL;
   IOStreamConnectionPrivate *priv;
   const char *fault = NULL;
   gboolean found, unknown;
@@ -218,6 +219,8 @@ io_stream_connection_dequeue_output_entry (IOStreamConnection       *self,
     {
       found = priv->attached && _io_ring_take (&priv->output, entry);
       unknown = found && entry->buffer_id >= priv->buffers->len;
+      if (G_UNLIKELY (unknown) && keep == NULL)
+        keep = g_object_ref (self);
     }
   while (G_UNLIKELY (unknown) && !put_off_locked (self, priv, entry, &found));
   if (found)

@@ -107,6 +107,97 @@ test_fork (StreamPair    *pair,
   stream_util_return (pair->client, &entry);
 }
 
+/* A child that is born in a callback and goes on as if it were the parent. */
+
+static gboolean
+exit_cb (gpointer data)
+{
+  _exit (0);
+
+  return G_SOURCE_REMOVE;
+}
+
+static void
+fork_in_callback (IOStreamConnection *client,
+                  guint              *n_forks)
+{
+  g_autoptr (GSource) source = NULL;
+  pid_t pid;
+  int status;
+
+  if (*n_forks == 0)
+    return;
+
+  --*n_forks;
+  pid = fork ();
+  g_assert_cmpint (pid, >=, 0);
+  if (pid != 0)
+    {
+      g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+      g_assert_true (WIFEXITED (status));
+      g_assert_cmpint (WEXITSTATUS (status), ==, 0);
+      return;
+    }
+
+  alarm (60);
+  source = g_idle_source_new ();
+  g_source_set_callback (source, exit_cb, NULL, NULL);
+  g_source_attach (source, g_main_context_get_thread_default ());
+}
+
+static void
+test_in_output (StreamPair    *pair,
+                gconstpointer  data)
+{
+  IOStreamBufferQueueEntry entry;
+  pid_t parent = getpid ();
+  guint n_forks = 3;
+
+  g_signal_connect (pair->client, "output-available", G_CALLBACK (fork_in_callback), &n_forks);
+  while (n_forks > 0)
+    {
+      guint before = n_forks;
+
+      stream_util_send (pair->stream, 1);
+      stream_util_iterate_until (n_forks < before);
+      if (getpid () != parent)
+        {
+          stream_util_settle ();
+          _exit (0);
+        }
+      stream_util_take (pair->client, 1, &entry);
+      stream_util_return (pair->client, &entry);
+      io_stream_connection_set_notify_in_context (pair->client, TRUE);
+    }
+}
+
+/* One call after the other, so that the loop of the owner looks for the next
+ * one before it sleeps. */
+static void
+fork_in_call (IOStream *stream,
+              guint     token,
+              guint    *n_forks)
+{
+  if (token == 1)
+    fork_in_callback (NULL, n_forks);
+}
+
+static void
+test_in_call (StreamPair    *pair,
+              gconstpointer  data)
+{
+  guint n_forks = 10;
+
+  stream_util_skip_if_local ("the child comes back from the call");
+  g_signal_connect (pair->stream, "input-sync", G_CALLBACK (fork_in_call), &n_forks);
+  while (n_forks > 0)
+    {
+      for (guint i = 0; i < 50; i++)
+        stream_util_assert_works (io_stream_connection_send_input_sync_notification (pair->client, 0, NULL, err));
+      stream_util_assert_works (io_stream_connection_send_input_sync_notification (pair->client, 1, NULL, err));
+    }
+}
+
 int
 main (int   argc,
       char *argv[])
@@ -118,6 +209,8 @@ main (int   argc,
   dir = stream_util_make_runtime_dir ();
 
   g_test_add ("/stream/fork", StreamPair, NULL, set_up, test_fork, tear_down);
+  g_test_add ("/stream/fork/in-output", StreamPair, NULL, set_up, test_in_output, tear_down);
+  g_test_add ("/stream/fork/in-call", StreamPair, NULL, set_up, test_in_call, tear_down);
 
   status = g_test_run ();
   stream_util_remove_runtime_dir (dir);
