@@ -112,6 +112,28 @@ most_memory (void)
 }
 
 static gboolean
+is_missing (IOStreamConnectionPrivate *priv,
+            guint32                    number)
+{
+  return number != 0 && !g_hash_table_contains (priv->memories, GUINT_TO_POINTER (number));
+}
+
+/* Number of the memory that was asked for last. */
+static guint32
+wanted_memory (IOStreamConnectionPrivate *priv)
+{
+  IOStreamDescription *description = &priv->description;
+  IOStreamClientBuffer *buffer;
+
+  if (description->n_mapped >= description->buffers->len)
+    return 0;
+
+  buffer = &g_array_index (description->buffers, IOStreamClientBuffer, description->n_mapped);
+
+  return is_missing (priv, buffer->data_number) ? buffer->data_number : buffer->control_number;
+}
+
+static gboolean
 handle_memory (IOStreamConnection  *self,
                GVariant            *answer,
                GUnixFDList         *fds,
@@ -125,7 +147,7 @@ handle_memory (IOStreamConnection  *self,
   gboolean writable;
 
   g_variant_get (answer, "(uutttb)", &number, &flags, &offset, &length, &size, &writable);
-  if (number == 0 || g_hash_table_contains (priv->memories, GUINT_TO_POINTER (number)))
+  if (number == 0 || number != wanted_memory (priv))
     return fail_answer (self, error, "the owner sent memory %u, which was not asked for", number);
   if (size == 0 || size > most_memory ())
     return fail_answer (self, error, "the owner offers %" G_GUINT64_FORMAT " bytes of memory", size);
@@ -151,13 +173,6 @@ _io_stream_connection_take_answer (IOStreamConnection  *self,
 {
   return opcode == IO_OPCODE_GET_BUFFERS ? handle_buffers (self, answer, error)
                                          : handle_memory (self, answer, fds, error);
-}
-
-static gboolean
-is_missing (IOStreamConnectionPrivate *priv,
-            guint32                    number)
-{
-  return number != 0 && !g_hash_table_contains (priv->memories, GUINT_TO_POINTER (number));
 }
 
 /* The memory to ask for next, as Apple's memory type; 0 if all is there. */

@@ -139,6 +139,8 @@ void          _io_stream_connection_refresh     (IOStreamConnection *self);
 void          _io_stream_connection_tell        (IOStreamConnection *self);
 void          _io_stream_connection_tell_later  (IOStreamConnection *self,
                                                  IOStreamNews        news);
+/* The same, but never with the port: nothing to wake up for. */
+void          _io_stream_connection_tell_aside  (IOStreamConnection *self);
 
 /* Opening (io-stream-connection-open.c) */
 extern const IOConnectionHooks _io_stream_connection_hooks;

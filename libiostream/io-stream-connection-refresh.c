@@ -279,25 +279,34 @@ weak_ref_free (gpointer data)
 /* Who blocks may never run the context: what waits there is one source, and
  * keeps nothing alive. */
 void
-_io_stream_connection_tell_later (IOStreamConnection *self,
-                                  IOStreamNews        news)
+_io_stream_connection_tell_aside (IOStreamConnection *self)
 {
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
   GWeakRef *weak_ref;
 
-  priv->news |= news;
   if (priv->news == 0 || priv->news_source != NULL)
     return;
-  /* Before the output that may need it. */
-  if (priv->port != NULL && _io_notification_port_is_attached (priv->port))
-    {
-      _io_notification_port_wake (priv->port);
-      return;
-    }
 
   weak_ref = g_new0 (GWeakRef, 1);
   g_weak_ref_init (weak_ref, self);
   priv->news_source = g_idle_source_new ();
   g_source_set_callback (priv->news_source, tell_cb, weak_ref, weak_ref_free);
   g_source_attach (priv->news_source, _io_connection_get_context (IO_CONNECTION (self)));
+}
+
+void
+_io_stream_connection_tell_later (IOStreamConnection *self,
+                                  IOStreamNews        news)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+
+  priv->news |= news;
+  if (priv->news == 0 || priv->news_source != NULL)
+    return;
+
+  /* Before the output that may need it. */
+  if (priv->port != NULL && _io_notification_port_is_attached (priv->port))
+    _io_notification_port_wake (priv->port);
+  else
+    _io_stream_connection_tell_aside (self);
 }

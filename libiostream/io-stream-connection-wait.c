@@ -12,6 +12,10 @@
 /* How often somebody who cannot sleep looks whether an answer came. */
 #define REFRESH_USEC 1000
 
+/* How often somebody whose time is over looks again, whatever the owner does
+ * meanwhile. */
+#define MAX_LOOKS 3
+
 /* A loop that waits here hears of changes by what it is told next; who listens
  * hears of them from the context. */
 static gboolean
@@ -90,10 +94,12 @@ io_stream_connection_get_fd (IOStreamConnection *self)
 gboolean
 io_stream_connection_prepare_wait (IOStreamConnection *self)
 {
+  G_GNUC_UNUSED g_autoptr (IOStreamConnection) keep = NULL;
   IOStreamConnectionPrivate *priv;
 
   g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
 
+  keep = g_object_ref (self);
   priv = _io_stream_connection_get_private (self);
   io_stream_connection_set_notify_in_context (self, FALSE);
   if (!priv->usable || priv->fork_count != _io_fork_count () ||
@@ -122,6 +128,7 @@ io_stream_connection_prepare_wait (IOStreamConnection *self)
 void
 io_stream_connection_finish_wait (IOStreamConnection *self)
 {
+  G_GNUC_UNUSED g_autoptr (IOStreamConnection) keep = NULL;
   IOStreamConnectionPrivate *priv;
 
   g_return_if_fail (IO_IS_STREAM_CONNECTION (self));
@@ -129,6 +136,8 @@ io_stream_connection_finish_wait (IOStreamConnection *self)
   priv = _io_stream_connection_get_private (self);
   if (priv->port == NULL)
     return;
+
+  keep = g_object_ref (self);
 
   io_notification_port_finish_wait (priv->port);
   if (!priv->usable)
@@ -197,6 +206,69 @@ wait_for_buffers (IOStreamConnection  *self,
   return TRUE;
 }
 
+static gboolean
+check_time (IOStreamConnection  *self,
+            gint64               deadline,
+            GCancellable        *cancellable,
+            GError             **error)
+{
+  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+    return FALSE;
+  if (deadline < 0 || g_get_monotonic_time () < deadline)
+    return TRUE;
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_TIMEOUT,
+               "Waiting for stream “%s”: nothing came in the time given",
+               io_connection_get_name (IO_CONNECTION (self)));
+  return FALSE;
+}
+
+/* The bell is silent and there is nothing more to take: why? */
+static void
+look_for_end (IOStreamConnection *self)
+{
+  _io_connection_poll (IO_CONNECTION (self));
+  if (_io_stream_connection_read_state (self) == IO_STREAM_STATE_CLOSED)
+    return;
+
+  _io_connection_fail (IO_CONNECTION (self),
+                       g_error_new (IO_STREAM_ERROR, IO_STREAM_ERROR_OFFLINE, "The owner of stream “%s” closed it",
+                                    io_connection_get_name (IO_CONNECTION (self))));
+}
+
+/* TRUE to look again. */
+static gboolean
+wait_step (IOStreamConnection  *self,
+           gint64               deadline,
+           GCancellable        *cancellable,
+           GError             **error)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+  gint64 left = deadline > 0 ? MAX (deadline - g_get_monotonic_time (), 0) : deadline;
+  g_autoptr (GError) local_error = NULL;
+
+  if (!check_waitable (self, error))
+    return FALSE;
+  if (see_page (self) || _io_stream_connection_has_output (self) || !priv->usable)
+    return TRUE;
+  if (priv->refreshing)
+    return wait_for_buffers (self, deadline, cancellable, error);
+
+  /* A handler may have given the port to the context again. */
+  _io_stream_connection_tell_aside (self);
+  if (!io_notification_port_wait (priv->port, left, cancellable, &local_error) &&
+      !g_error_matches (local_error, IO_STREAM_ERROR, IO_STREAM_ERROR_OFFLINE))
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
+  if (!_io_stream_connection_has_output (self) && io_notification_port_is_hung_up (priv->port) &&
+      !_io_stream_connection_has_output (self))
+    look_for_end (self);
+
+  return TRUE;
+}
+
 /**
  * io_stream_connection_wait:
  * @self: a connection
@@ -223,6 +295,7 @@ io_stream_connection_wait (IOStreamConnection  *self,
                            GCancellable        *cancellable,
                            GError             **error)
 {
+  G_GNUC_UNUSED g_autoptr (IOStreamConnection) keep = NULL;
   IOStreamConnectionPrivate *priv;
   gint64 now, deadline;
 
@@ -231,6 +304,11 @@ io_stream_connection_wait (IOStreamConnection  *self,
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   priv = _io_stream_connection_get_private (self);
+  if (!priv->notify_in_context && !_io_stream_connection_has_news (self) && _io_stream_connection_has_output (self))
+    return TRUE;
+
+  /* From here on somebody may be told something. */
+  keep = g_object_ref (self);
   io_stream_connection_set_notify_in_context (self, FALSE);
   now = g_get_monotonic_time ();
   if (timeout > G_MAXINT64 - now)
@@ -239,37 +317,10 @@ io_stream_connection_wait (IOStreamConnection  *self,
 
   /* Somebody for whom there always is an entry hears of changes too. */
   see_page (self);
-  while (!_io_stream_connection_has_output (self))
-    {
-      gint64 left = deadline > 0 ? MAX (deadline - g_get_monotonic_time (), 0) : deadline;
-      g_autoptr (GError) local_error = NULL;
-
-      if (!check_waitable (self, error))
-        return FALSE;
-      if (see_page (self) || _io_stream_connection_has_output (self))
-        continue;
-      if (priv->refreshing)
-        {
-          if (!wait_for_buffers (self, deadline, cancellable, error))
-            return FALSE;
-          continue;
-        }
-      if (!io_notification_port_wait (priv->port, left, cancellable, &local_error) &&
-          !g_error_matches (local_error, IO_STREAM_ERROR, IO_STREAM_ERROR_OFFLINE))
-        {
-          g_propagate_error (error, g_steal_pointer (&local_error));
-          return FALSE;
-        }
-      if (!_io_stream_connection_has_output (self) && io_notification_port_is_hung_up (priv->port) && !_io_stream_connection_has_output (self))
-        {
-          _io_connection_poll (IO_CONNECTION (self));
-          if (_io_stream_connection_read_state (self) != IO_STREAM_STATE_CLOSED)
-            _io_connection_fail (IO_CONNECTION (self),
-                                 g_error_new (IO_STREAM_ERROR, IO_STREAM_ERROR_OFFLINE,
-                                              "The owner of stream “%s” closed it",
-                                              io_connection_get_name (IO_CONNECTION (self))));
-        }
-    }
+  for (guint n = 0; !_io_stream_connection_has_output (self); n++)
+    if ((n >= MAX_LOOKS && !check_time (self, deadline, cancellable, error)) ||
+        !wait_step (self, deadline, cancellable, error))
+      return FALSE;
 
   return TRUE;
 }

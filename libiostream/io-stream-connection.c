@@ -553,6 +553,7 @@ GSource *
 io_stream_connection_create_source (IOStreamConnection *self,
                                     GCancellable       *cancellable)
 {
+  G_GNUC_UNUSED g_autoptr (IOStreamConnection) keep = NULL;
   IOStreamConnectionPrivate *priv;
 
   g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), NULL);
@@ -562,7 +563,8 @@ io_stream_connection_create_source (IOStreamConnection *self,
   if (priv->port == NULL)
     return NULL;
 
+  keep = g_object_ref (self);
   io_stream_connection_set_notify_in_context (self, FALSE);
 
-  return io_notification_port_create_source (priv->port, cancellable);
+  return priv->port != NULL ? io_notification_port_create_source (priv->port, cancellable) : NULL;
 }

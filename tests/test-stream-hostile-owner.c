@@ -32,6 +32,7 @@ typedef struct {
   guint32       buffer_count;
   const char   *rows;           /* the body of each GET_BUFFERS */
   const char   *memory;         /* the body of GET_MEMORY */
+  gboolean      memory_counts;  /* each answer brings another memory */
   gboolean      memory_unsealed;
   gboolean      memory_short;
   gboolean      memory_foreign; /* not tmpfs */
@@ -124,6 +125,7 @@ static const Lie lies[] = {
   { "rows/control-past-end", IPC, .rows = ROWS ("2", "(7, 0, 4096, 7, 8191, 2)," ROW) },
   { "rows/unknown-control", IPC, .rows = ROWS ("2", "(7, 0, 4096, 8, 0, 2)," ROW) },
   { "memory/other-number", IPC, .memory = "(uint32 8, uint32 0, uint64 0, uint64 4096, uint64 8192, false)" },
+  { "memory/ever-new", IPC, .memory_counts = TRUE },
   { "memory/number-0", IPC, .memory = "(uint32 0, uint32 0, uint64 0, uint64 4096, uint64 8192, false)" },
   { "memory/size-0", IPC, .memory = "(uint32 7, uint32 0, uint64 0, uint64 4096, uint64 0, false)" },
   { "memory/terabytes", IPC, .memory = "(uint32 7, uint32 0, uint64 0, uint64 4096, uint64 1125899906842624, false)" },
@@ -321,6 +323,9 @@ make_answer (Liar *self,
     case IO_OPCODE_GET_BUFFERS:
       return parse ("(uua(uttutt))", self->lie->rows != NULL ? self->lie->rows : ROWS ("2", ROW "," ROW));
     case IO_OPCODE_GET_MEMORY:
+      g_assert_cmpuint (self->calls, <, 100);
+      if (self->lie->memory_counts)
+        return g_variant_new ("(uutttb)", 100 + self->calls, 0, (guint64) 0, (guint64) 4096, (guint64) 8192, FALSE);
       return parse ("(uutttb)", self->lie->memory != NULL ? self->lie->memory : "(7, 0, 0, 4096, 8192, false)");
     case IO_OPCODE_START:
       self->own.page->generation = self->lie->generation;
@@ -406,6 +411,12 @@ new_client (int      fd,
   g_assert_nonnull (socket);
 
   return g_object_new (IO_TYPE_STREAM_CONNECTION, "socket", socket, "timeout", (gint64) TIMEOUT, NULL);
+}
+
+static void
+count_cb (guint *n)
+{
+  ++*n;
 }
 
 static void
@@ -608,6 +619,106 @@ test_scribble (void)
     }
 }
 
+/* An owner that is honest until the client has heard of what it sent. */
+typedef struct {
+  Liar                liar;
+  Lie                 lie;
+  IOStreamConnection *client;
+  GThread            *thread;
+} Turncoat;
+
+static void
+turncoat_set_up (Turncoat      *self,
+                 gconstpointer  data)
+{
+  static const guint32 entries[][5] = { { 0, 0, 8, 0, 0 }, { 1, 0, 8, 0, 0 } };
+  g_autoptr (GError) error = NULL;
+  int pair[2];
+
+  self->lie = (Lie) { "turncoat", IPC, ENTRIES (entries) };
+  self->liar.lie = &self->lie;
+  make_things (&self->liar);
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), ==, 0);
+  self->liar.control = pair[0];
+  self->thread = g_thread_new ("turncoat", liar_thread, &self->liar);
+  self->client = new_client (pair[1], &error);
+  g_assert_true (io_connection_open (IO_CONNECTION (self->client), 0, NULL, &error));
+  stream_util_start (self->client);
+}
+
+static void
+turncoat_tear_down (Turncoat      *self,
+                    gconstpointer  data)
+{
+  io_connection_hang_up (IO_CONNECTION (self->client));
+  stream_util_settle ();
+  g_assert_finalize_object (self->client);
+  g_thread_join (self->thread);
+  drop_things (&self->liar);
+}
+
+/* The first entry vanishes, and the second one stays. */
+static void
+test_unpublished (Turncoat      *self,
+                  gconstpointer  data)
+{
+  g_autoptr (GError) error = NULL;
+  IOAbiRegion *page = self->liar.own.page;
+  guint64 first = self->liar.own.start_index;
+  guint n = 0;
+
+  page->entries[(first + 1) % COUNT].tag = 0;
+  g_signal_connect_swapped (self->client, "output-available", G_CALLBACK (count_cb), &n);
+  stream_util_iterate_until (n > 0);
+  stream_util_settle ();
+  page->entries[first % COUNT].tag = 0;
+  page->entries[(first + 1) % COUNT].tag = 1 | raw_mark (first + 1, COUNT);
+
+  for (gint64 timeout = 0; timeout <= TIMEOUT; timeout += TIMEOUT)
+    {
+      g_assert_false (io_stream_connection_wait (self->client, timeout, NULL, &error));
+      g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_TIMEOUT);
+      g_clear_error (&error);
+    }
+}
+
+static gpointer
+restless_thread (gpointer data)
+{
+  Turncoat *self = data;
+  guint i = 0;
+
+  while (g_atomic_int_get ((int *) &self->lie.n_open_fds) == 0)
+    self->liar.own.page->state = i++ % 2 ? IO_STREAM_STATE_RUNNING : IO_STREAM_STATE_SUSPENDED;
+
+  return NULL;
+}
+
+/* News without end are no reason to wait longer than was asked for. */
+static void
+test_restless (Turncoat      *self,
+               gconstpointer  data)
+{
+  g_autoptr (GError) error = NULL;
+  IOStreamBufferQueueEntry entry;
+  GThread *thread;
+
+  while (io_stream_connection_dequeue_output_entry (self->client, &entry))
+    ;
+  thread = g_thread_new ("restless", restless_thread, self);
+  for (guint i = 0; i < 10; i++)
+    {
+      gint64 begin = g_get_monotonic_time ();
+
+      g_assert_false (io_stream_connection_wait (self->client, i * 1000, NULL, &error));
+      g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_TIMEOUT);
+      g_assert_cmpint (g_get_monotonic_time () - begin, <, G_USEC_PER_SEC);
+      g_clear_error (&error);
+    }
+  g_atomic_int_set ((int *) &self->lie.n_open_fds, 1);
+  g_thread_join (thread);
+}
+
 int
 main (int   argc,
       char *argv[])
@@ -625,6 +736,8 @@ main (int   argc,
     }
   g_test_add_func ("/stream-hostile-owner/more-silent", test_more_silent);
   g_test_add_func ("/stream-hostile-owner/scribble", test_scribble);
+  g_test_add ("/stream-hostile-owner/unpublished", Turncoat, NULL, turncoat_set_up, test_unpublished, turncoat_tear_down);
+  g_test_add ("/stream-hostile-owner/restless", Turncoat, NULL, turncoat_set_up, test_restless, turncoat_tear_down);
 
   return g_test_run ();
 }
