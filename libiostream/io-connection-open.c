@@ -125,6 +125,11 @@ next_step (IOConnection      *self,
 
   next->opcode = 0;
   next->args = NULL;
+  /* It may have been hung up, or lost, while the answer waited for its turn:
+   * what that was about is gone. */
+  if (job->at != 0 && !_io_connection_check (self, get_opcode (job), error))
+    return FALSE;
+
   if (job->at == 0)
     ok = first_step (self, job, next);
   else if (job->at == IO_OPCODE_HELLO)

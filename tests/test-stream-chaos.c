@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owners and clients that call anything at any time, also from within what is
+ * called: methods, signals, callbacks, handlers of properties. Nobody knows what
+ * comes out of it, but nothing crashes, hangs or stays behind. What happens
+ * follows from a number, so that it can be seen again. */
+
+#include "stream-util.h"
+
+#include <stdlib.h>
+
+#define N_BUFFERS 3
+#define N_STEPS   60
+#define MAX_DEPTH 3
+#define MAX_BUFFERS 12
+
+typedef struct {
+  IOWorkLoop         *loop;
+  IOStream           *stream;
+  IOStreamConnection *client;
+  GRand              *rand;
+  guint               depth;
+  guint               n_nested;    /* deeds that may still happen inside of others */
+  guint               n_pending;   /* asynchronous calls */
+  gboolean            is_over;
+} Chaos;
+
+static Chaos chaos;
+
+static void do_anything (void);
+
+/* In whatever is called back. */
+static gboolean
+meet (void)
+{
+  if (chaos.is_over || chaos.depth >= MAX_DEPTH || chaos.n_nested == 0 || g_rand_int_range (chaos.rand, 0, 4) != 0)
+    return TRUE;
+
+  chaos.n_nested--;
+  chaos.depth++;
+  do_anything ();
+  chaos.depth--;
+
+  return g_rand_int_range (chaos.rand, 0, 8) != 0;
+}
+
+typedef IOStream ChaosStream;
+typedef IOStreamClass ChaosStreamClass;
+
+static GType chaos_stream_get_type (void);
+G_DEFINE_TYPE (ChaosStream, chaos_stream, IO_TYPE_STREAM)
+
+static gboolean
+chaos_change (IOStream  *self,
+              GError   **error)
+{
+  return meet ();
+}
+
+/* One that fails for a client that left is told to the log. */
+static gboolean
+chaos_stop (IOStream  *self,
+            GError   **error)
+{
+  meet ();
+
+  return TRUE;
+}
+
+static gboolean
+chaos_set_mode (IOStream      *self,
+                IOStreamMode   mode,
+                GError       **error)
+{
+  return meet ();
+}
+
+static gboolean
+chaos_sync (IOStream  *self,
+            guint32    token,
+            GError   **error)
+{
+  return meet ();
+}
+
+static void
+chaos_input (IOStream *self,
+             guint32   token)
+{
+  meet ();
+}
+
+static gboolean
+chaos_open (IOService     *self,
+            IOUserClient  *client,
+            guint          options,
+            GError       **error)
+{
+  return meet () && IO_SERVICE_CLASS (chaos_stream_parent_class)->handle_open (self, client, options, error) && meet ();
+}
+
+static void
+chaos_close (IOService    *self,
+             IOUserClient *client,
+             guint         options)
+{
+  meet ();
+  IO_SERVICE_CLASS (chaos_stream_parent_class)->handle_close (self, client, options);
+  meet ();
+}
+
+static void
+chaos_client (IOService    *self,
+              IOUserClient *client)
+{
+  meet ();
+}
+
+static void
+chaos_notify (GObject    *object,
+              GParamSpec *pspec)
+{
+  meet ();
+}
+
+static void
+chaos_stream_class_init (ChaosStreamClass *klass)
+{
+  IOServiceClass *service_class = IO_SERVICE_CLASS (klass);
+
+  G_OBJECT_CLASS (klass)->notify = chaos_notify;
+  klass->start = klass->suspend = chaos_change;
+  klass->stop = chaos_stop;
+  klass->set_mode = chaos_set_mode;
+  klass->input_sync_callback = chaos_sync;
+  klass->input_callback = chaos_input;
+  service_class->handle_open = chaos_open;
+  service_class->handle_close = chaos_close;
+  service_class->client_opened = service_class->client_closed = service_class->client_died = chaos_client;
+}
+
+static void
+chaos_stream_init (ChaosStream *self)
+{
+  g_signal_connect (self, "memory-changed", G_CALLBACK (meet), NULL);
+}
+
+/* What there is to do. */
+
+static IOStreamBuffer *
+new_buffer (void)
+{
+  g_autoptr (IOMemoryDescriptor) memory = NULL;
+  IOStreamBuffer *buffer;
+
+  if (g_rand_int_range (chaos.rand, 0, 4) != 0)
+    memory = IO_MEMORY_DESCRIPTOR (io_buffer_memory_descriptor_new (4096, g_rand_boolean (chaos.rand)
+                                                                    ? IO_STREAM_PEER_ACCESS_READ_WRITE
+                                                                    : IO_STREAM_PEER_ACCESS_READ, NULL));
+  buffer = io_stream_buffer_new (memory, NULL);
+  g_signal_connect (buffer, "notify", G_CALLBACK (meet), NULL);
+
+  return buffer;
+}
+
+static void
+change_buffers (IOStream *stream)
+{
+  g_autoptr (IOStreamBuffer) buffer = NULL;
+  guint count = io_stream_get_buffer_count (stream);
+
+  switch (g_rand_int_range (chaos.rand, 0, 4))
+    {
+    case 0:
+      io_stream_remove_buffer_with_id (stream, g_rand_int_range (chaos.rand, 0, MAX_BUFFERS), NULL);
+      break;
+    case 1:
+      io_stream_create_queues (stream, g_rand_int_range (chaos.rand, 0, MAX_BUFFERS), NULL);
+      break;
+    case 2:
+      io_stream_destroy_queues (stream, NULL);
+      break;
+    default:
+      if (count >= MAX_BUFFERS)
+        io_stream_remove_all_buffers (stream, NULL);
+      buffer = new_buffer ();
+      io_stream_add_buffer (stream, buffer, NULL);
+    }
+}
+
+static void
+send_some (IOStream *stream)
+{
+  IOStreamBufferQueueEntry entry;
+  IOStreamBuffer *buffer;
+
+  for (guint i = g_rand_int_range (chaos.rand, 0, 3); i > 0; i--)
+    {
+      buffer = io_stream_acquire_buffer (stream, NULL);
+      if (buffer != NULL && !io_stream_send_buffer (stream, buffer, NULL) && g_rand_boolean (chaos.rand))
+        io_stream_release_buffer (stream, buffer);
+    }
+  while (g_rand_boolean (chaos.rand) && io_stream_dequeue_input_entry (stream, &entry))
+    io_stream_release_buffer (stream, io_stream_get_buffer_with_id (stream, entry.buffer_id));
+}
+
+static void
+take_some (IOStreamConnection *client)
+{
+  IOStreamBufferQueueEntry entry;
+
+  while (g_rand_int_range (chaos.rand, 0, 3) != 0 && io_stream_connection_dequeue_output_entry (client, &entry))
+    if (g_rand_int_range (chaos.rand, 0, 3) != 0)
+      {
+        io_stream_connection_get_buffer_with_id (client, entry.buffer_id);
+        io_stream_connection_return_entry (client, &entry, NULL);
+      }
+  io_stream_connection_send_input_notification (client, 1, NULL);
+}
+
+static void
+called_cb (GObject      *object,
+           GAsyncResult *result,
+           gpointer      data)
+{
+  chaos.n_pending--;
+  io_stream_connection_send_input_sync_notification_finish (IO_STREAM_CONNECTION (object), result, NULL);
+  meet ();
+}
+
+static void
+call (IOStreamConnection *client)
+{
+  if (g_rand_boolean (chaos.rand))
+    {
+      io_stream_connection_send_input_sync_notification (client, 1, NULL, NULL);
+      return;
+    }
+
+  chaos.n_pending++;
+  io_stream_connection_send_input_sync_notification_async (client, 1, NULL, called_cb, NULL);
+}
+
+static void
+opened_cb (GObject      *object,
+           GAsyncResult *result,
+           gpointer      data)
+{
+  chaos.n_pending--;
+  io_connection_open_finish (IO_CONNECTION (object), result, NULL);
+  meet ();
+}
+
+static void
+open_client (IOConnection *client)
+{
+  if (g_rand_boolean (chaos.rand))
+    {
+      io_connection_open (client, 0, NULL, NULL);
+      return;
+    }
+
+  chaos.n_pending++;
+  io_connection_open_async (client, 0, NULL, opened_cb, NULL);
+}
+
+static void
+new_client (void)
+{
+  IOStreamConnection *client;
+
+  if (chaos.client != NULL || chaos.stream == NULL)
+    return;
+
+  client = io_stream_connection_new_for_stream (chaos.stream, NULL);
+  if (client == NULL)
+    return;
+  if (chaos.client != NULL)
+    {
+      g_object_unref (client);
+      return;
+    }
+  chaos.client = client;
+  io_connection_set_timeout (IO_CONNECTION (client), 200 * 1000);
+  g_signal_connect (client, "notify", G_CALLBACK (meet), NULL);
+  g_signal_connect (client, "output-available", G_CALLBACK (meet), NULL);
+  g_signal_connect (client, "buffers-changed", G_CALLBACK (meet), NULL);
+  g_signal_connect (client, "disconnected", G_CALLBACK (meet), NULL);
+}
+
+static void
+do_with_client (IOStreamConnection *client,
+                guint               deed)
+{
+  g_autoptr (GSource) source = NULL;
+
+  switch (deed)
+    {
+    case 0:
+      io_connection_close (IO_CONNECTION (client), NULL, NULL);
+      break;
+    case 1:
+      if (g_rand_int_range (chaos.rand, 0, 6) == 0)
+        io_connection_hang_up (IO_CONNECTION (client));
+      break;
+    case 2:
+      if (g_rand_int_range (chaos.rand, 0, 6) == 0)
+        g_clear_object (&chaos.client);
+      break;
+    case 3:
+      io_stream_connection_stop (client, NULL, NULL);
+      break;
+    case 4:
+      io_stream_connection_suspend (client, NULL, NULL);
+      break;
+    case 5:
+      io_stream_connection_set_mode (client, g_rand_int_range (chaos.rand, 0, 3), NULL, NULL);
+      break;
+    case 6:
+      io_stream_connection_wait (client, 0, NULL, NULL);
+      break;
+    case 7:
+      if (io_stream_connection_prepare_wait (client))
+        io_stream_connection_finish_wait (client);
+      break;
+    case 8:
+      io_stream_connection_set_notify_in_context (client, TRUE);
+      break;
+    case 9:
+    case 10:
+      call (client);
+      break;
+    case 11:
+    case 12:
+      take_some (client);
+      break;
+    case 13:
+    case 14:
+      open_client (IO_CONNECTION (client));
+      break;
+    case 15:
+      source = io_stream_connection_create_source (client, NULL);
+      break;
+    default:
+      io_stream_connection_start (client, NULL, NULL);
+    }
+}
+
+static void
+do_with_stream (IOStream *stream,
+                guint     deed)
+{
+  switch (deed)
+    {
+    case 0:
+      if (g_rand_int_range (chaos.rand, 0, 20) == 0)
+        io_service_terminate (IO_SERVICE (stream));
+      break;
+    case 1:
+      if (g_rand_int_range (chaos.rand, 0, 20) == 0)
+        g_clear_object (&chaos.stream);
+      break;
+    case 2:
+      io_stream_start (stream, NULL);
+      break;
+    case 3:
+      io_stream_stop (stream, NULL);
+      break;
+    case 4:
+      io_stream_suspend (stream, NULL);
+      break;
+    case 5:
+      io_stream_set_mode (stream, g_rand_int_range (chaos.rand, 0, 3), NULL);
+      break;
+    case 6:
+    case 7:
+      change_buffers (stream);
+      break;
+    default:
+      send_some (stream);
+    }
+}
+
+static void
+do_anything (void)
+{
+  guint which = g_rand_int_range (chaos.rand, 0, 10);
+
+  if (which == 0)
+    g_main_context_iteration (NULL, FALSE);
+  else if (which <= 5 && chaos.client != NULL)
+    {
+      g_autoptr (IOStreamConnection) keep = g_rand_boolean (chaos.rand) ? g_object_ref (chaos.client) : NULL;
+
+      do_with_client (chaos.client, g_rand_int_range (chaos.rand, 0, 18));
+    }
+  else if (which <= 8 && chaos.stream != NULL)
+    do_with_stream (chaos.stream, g_rand_int_range (chaos.rand, 0, 12));
+  else
+    new_client ();
+}
+
+static void
+run (guint32 seed)
+{
+  GWeakRef stream;
+
+  memset (&chaos, 0, sizeof chaos);
+  chaos.rand = g_rand_new_with_seed (seed);
+  chaos.n_nested = 100;
+  chaos.stream = g_object_new (chaos_stream_get_type (), "name", "chaos",
+                               "mode", g_rand_int_range (chaos.rand, 0, 3),
+                               "peer-access", IO_STREAM_PEER_ACCESS_READ_WRITE,
+                               "close-timeout", (gint64) 0,
+                               "queue-length", g_rand_int_range (chaos.rand, 0, 3) * 4,
+                               "buffer-count", N_BUFFERS, "data-size", (guint64) 64, NULL);
+  g_weak_ref_init (&stream, chaos.stream);
+  if (g_rand_int_range (chaos.rand, 0, 4) != 0)
+    io_service_register (IO_SERVICE (chaos.stream), NULL);
+
+  for (guint i = 0; i < N_STEPS; i++)
+    do_anything ();
+
+  chaos.is_over = TRUE;
+  if (chaos.client != NULL)
+    io_connection_hang_up (IO_CONNECTION (chaos.client));
+  stream_util_iterate_until (chaos.n_pending == 0);
+  stream_util_settle ();
+  if (chaos.client != NULL)
+    g_assert_finalize_object (g_steal_pointer (&chaos.client));
+  if (chaos.stream == NULL)
+    chaos.stream = g_weak_ref_get (&stream);
+  if (chaos.stream != NULL)
+    io_service_terminate (IO_SERVICE (chaos.stream));
+  g_clear_object (&chaos.stream);
+  stream_util_settle ();
+  g_assert_null (g_weak_ref_get (&stream));
+  g_weak_ref_clear (&stream);
+  g_rand_free (chaos.rand);
+}
+
+static void
+test_chaos (void)
+{
+  const char *only = g_getenv ("IOSTREAM_TEST_SEED"), *many = g_getenv ("IOSTREAM_TEST_SEEDS");
+  guint first = only != NULL ? (guint) atoi (only) : 1;
+  guint count = only != NULL ? 1 : many != NULL ? (guint) atoi (many) : 300;
+  guint n_fds;
+
+  g_main_context_iteration (NULL, FALSE);
+  run (first);
+  n_fds = count_fds ();
+  for (guint seed = first; seed < first + count; seed++)
+    {
+      if (only != NULL || many != NULL)
+        g_printerr ("seed %u\n", seed);
+      run (seed);
+      g_assert_cmpuint (count_fds (), ==, n_fds);
+    }
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  char *dir;
+  int result;
+
+  g_test_init (&argc, &argv, NULL);
+  dir = stream_util_make_runtime_dir ();
+  g_test_add_func ("/stream-chaos/one-process", test_chaos);
+  result = g_test_run ();
+  stream_util_remove_runtime_dir (dir);
+
+  return result;
+}
