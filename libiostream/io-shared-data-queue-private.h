@@ -9,8 +9,8 @@
 
 G_BEGIN_DECLS
 
-/* io-shared-data-queue.c is the object and its making, -transfer.c moves
- * records, -wait.c wakes and is woken. */
+/* io-shared-data-queue.c is the object and its end, -make.c makes it and hands
+ * it over, -transfer.c moves records, -wait.c wakes and is woken. */
 
 #define IO_SHARED_DATA_QUEUE_MAX_SPIN 50   /* us */
 
@@ -61,6 +61,10 @@ typedef enum {
 
 void     _io_shared_data_queue_emit       (IOSharedDataQueue        *self,
                                            IOSharedDataQueueSignal   signal);
+
+gboolean _io_shared_data_queue_is_in_own_process (IOSharedDataQueue *self);
+/* Closes the client's end of the bell, if it is still here. */
+void     _io_shared_data_queue_close_peer_bell (IOSharedDataQueue   *self);
 
 /* The lock is held for those that end in _locked. */
 
