@@ -8,16 +8,23 @@
 #include "io-fork-private.h"
 #include "io-packet-private.h"
 
-#include <gio/gunixfdmessage.h>
 #include <glib-unix.h>
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define PACKETS_PER_DISPATCH 32
 #define HOLD_USEC            1000
+/* The kernel has a bound on those that are on their way in all sockets of a
+ * user together, and the memory behind them is ours until they are taken. */
+#define MAX_UNREAD_FDS       16
+#define MAX_FDS              16
+#define MIN_RETRY_USEC       1000
+#define MAX_RETRY_USEC       100000
 
 typedef struct {
   GBytes      *packet;
@@ -41,6 +48,8 @@ struct _IOChannel {
   double                method_tokens;
   gint64                methods_refilled;
   gboolean              held;          /* reads nothing until the next turn */
+  guint                 n_unread_fds;  /* passed since the other end had read all */
+  gint64                retry;         /* us; 0: what is due waits for the socket alone */
   pid_t                 pid;
 };
 
@@ -69,7 +78,7 @@ update_poll (IOChannel *self)
   GIOCondition condition = self->held ? 0 : G_IO_IN;
 
   if (!g_queue_is_empty (&self->pending))
-    condition = G_IO_OUT;
+    condition = self->retry > 0 ? 0 : G_IO_OUT;
   else if (self->starved)
     condition |= G_IO_OUT;
   if (self->source != NULL)
@@ -88,32 +97,111 @@ set_broken (IOChannel   *self,
     g_source_set_ready_time (self->source, 0);
 }
 
+static gboolean
+has_read_all (IOChannel *self)
+{
+  int n_bytes = 0;
+
+  return ioctl (g_socket_get_fd (self->socket), SIOCOUTQ, &n_bytes) != 0 || n_bytes == 0;
+}
+
+/* Whether descriptors can go now. */
+static gboolean
+may_pass (IOChannel *self,
+          guint      n_fds)
+{
+  if (n_fds == 0 || self->n_unread_fds + n_fds <= MAX_UNREAD_FDS)
+    return TRUE;
+  if (!has_read_all (self))
+    return FALSE;
+
+  self->n_unread_fds = 0;
+  return TRUE;
+}
+
+static void
+add_fds (struct msghdr *message,
+         GUnixFDList   *fds,
+         guint          n_fds)
+{
+  struct cmsghdr *header = message->msg_control;
+
+  message->msg_controllen = CMSG_SPACE (n_fds * sizeof (int));
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN (n_fds * sizeof (int));
+  memcpy (CMSG_DATA (header), g_unix_fd_list_peek_fds (fds, NULL), n_fds * sizeof (int));
+}
+
+/* 0, or errno. */
+static int
+send_packet (IOChannel   *self,
+             GBytes      *packet,
+             GUnixFDList *fds,
+             guint        n_fds)
+{
+  union {
+    struct cmsghdr header;
+    char           bytes[CMSG_SPACE (MAX_FDS * sizeof (int))];
+  } control = { 0 };
+  gsize size;
+  struct iovec vector = { (void *) g_bytes_get_data (packet, &size), 0 };
+  struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control };
+  gssize n;
+
+  vector.iov_len = size;
+  if (n_fds > 0)
+    add_fds (&message, fds, n_fds);
+  else
+    message.msg_control = NULL;
+
+  do
+    n = sendmsg (g_socket_get_fd (self->socket), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  while (n < 0 && errno == EINTR);
+
+  return n < 0 ? errno : 0;
+}
+
+/* The socket does not say when there is room for descriptors. */
+static gboolean
+try_later (IOChannel *self)
+{
+  self->retry = CLAMP (2 * self->retry, MIN_RETRY_USEC, MAX_RETRY_USEC);
+  if (self->source != NULL)
+    g_source_set_ready_time (self->source, g_get_monotonic_time () + self->retry);
+
+  return FALSE;
+}
+
 /* FALSE if it must wait. */
 static gboolean
 try_send (IOChannel   *self,
           GBytes      *packet,
           GUnixFDList *fds)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GSocketControlMessage) message = NULL;
-  GOutputVector vector;
+  guint n_fds = fds != NULL ? g_unix_fd_list_get_length (fds) : 0;
+  int reason;
 
-  vector.buffer = g_bytes_get_data (packet, &vector.size);
-  if (fds != NULL)
-    message = g_unix_fd_message_new_with_fd_list (fds);
+  g_return_val_if_fail (n_fds <= MAX_FDS, TRUE);
 
-  if (g_socket_send_message (self->socket, NULL, &vector, 1, message != NULL ? &message : NULL,
-                             message != NULL ? 1 : 0, 0, NULL, &error) >= 0)
-    return TRUE;
-  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+  if (!may_pass (self, n_fds))
+    return try_later (self);
+
+  reason = send_packet (self, packet, fds, n_fds);
+  if (reason == ETOOMANYREFS)
+    return try_later (self);
+
+  self->retry = 0;
+  if (reason == EAGAIN || reason == EWOULDBLOCK)
     return FALSE;
 
+  if (reason == 0)
+    self->n_unread_fds += n_fds;
   /* What it said before it went is still there to be read. */
-  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE) ||
-      g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED))
+  else if (reason == EPIPE || reason == ECONNRESET || reason == ENOTCONN)
     self->deaf = TRUE;
   else
-    set_broken (self, IO_STREAM_ERROR_IO_ERROR, error->message);
+    set_broken (self, IO_STREAM_ERROR_IO_ERROR, g_strerror (reason));
   return TRUE;
 }
 
@@ -125,7 +213,7 @@ flush (IOChannel *self)
   while ((pending = g_queue_peek_head (&self->pending)) != NULL)
     {
       if (!self->deaf && self->broken == NULL && !try_send (self, pending->packet, pending->fds))
-        return;
+        break;
       pending_free (g_queue_pop_head (&self->pending));
     }
 

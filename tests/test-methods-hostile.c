@@ -253,6 +253,74 @@ test_never_reads (Fixture       *fixture,
   end_pair (&pair);
 }
 
+static guint
+read_all (int fd)
+{
+  char buffer[IO_PROTOCOL_MAX_PACKET];
+  guint n = 0;
+
+  while (recv (fd, buffer, sizeof buffer, MSG_DONTWAIT) > 0)
+    n++;
+
+  return n;
+}
+
+/* Descriptors that nobody takes: few are on their way, and when they are taken
+ * the others come. Meanwhile the other client gets its own. */
+static void
+test_unread_descriptors (Fixture       *fixture,
+                         gconstpointer  data)
+{
+  Pair pair = make_pair ();
+  g_autoptr (GVariant) answer = NULL;
+  g_autoptr (GError) error = NULL;
+  const guint n_calls = 100;
+  guint n_read = 0, n_sent = 0, n_turns = 0;
+  int fd = -1;
+
+  while (n_sent < n_calls && n_turns++ < 1000)
+    {
+      n_sent += raw_send (pair.fd, IO_OPCODE_GET_TRANSFER, 1 + n_sent, g_variant_new ("(t)", (guint64) 4096));
+      settle ();
+    }
+  g_assert_cmpuint (n_sent, >, 20);
+
+  g_assert_true (raw_send (pair.other, IO_OPCODE_GET_TRANSFER, 9, g_variant_new ("(t)", (guint64) 4096)));
+  answer = raw_answer (pair.other, IO_OPCODE_GET_TRANSFER, 9, &fd, &error);
+  g_assert_no_error (error);
+  close (fd);
+
+  n_read = read_all (pair.fd);
+  g_assert_cmpuint (n_read, <=, 16);
+  while (n_read < n_sent)
+    {
+      raw_wait (pair.fd);
+      n_read += read_all (pair.fd);
+    }
+  g_assert_cmpuint (n_read, ==, n_sent);
+  end_pair (&pair);
+}
+
+/* The one who goes with all that unread is noticed as ever. */
+static void
+test_unread_and_gone (Fixture       *fixture,
+                      gconstpointer  data)
+{
+  Pair pair = make_pair ();
+  guint before = count_fds ();
+  int fd = raw_client ("one");
+
+  for (guint i = 0; i < 40; i++)
+    raw_send (fd, IO_OPCODE_GET_PORT, 1 + i, g_variant_new ("(ut)", i, (guint64) 0));
+  settle ();
+  g_assert_cmpuint (count_fds (), >, before);
+  close (fd);
+  while (count_fds () > before)
+    g_main_context_iteration (NULL, TRUE);
+  pair.service->n_closed = pair.service->n_died = 0;
+  end_pair (&pair);
+}
+
 /* It is not disconnected, as with other calls, but slowed down. */
 static void
 test_flood (Fixture       *fixture,
@@ -317,6 +385,8 @@ main (int   argc,
   ADD ("/methods-hostile/transfer", test_transfer);
   ADD ("/methods-hostile/serials", test_serials);
   ADD ("/methods-hostile/never-reads", test_never_reads);
+  ADD ("/methods-hostile/unread-descriptors", test_unread_descriptors);
+  ADD ("/methods-hostile/unread-and-gone", test_unread_and_gone);
   ADD ("/methods-hostile/flood", test_flood);
   ADD ("/methods-hostile/wrong-bodies", test_wrong_bodies);
   ADD ("/methods-hostile/sends-progress", test_sends_progress);
