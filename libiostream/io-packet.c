@@ -107,6 +107,7 @@ can_be_read (GVariant *body,
   const char *type = g_variant_get_type_string (body);
   g_autoptr (GBytes) bytes = NULL;
   g_autoptr (GVariant) again = NULL;
+  g_autoptr (GVariant) trusted = NULL;
 
   if (strchr (type, 'v') == NULL)
     return TRUE;
@@ -114,7 +115,9 @@ can_be_read (GVariant *body,
   bytes = g_bytes_new_from_bytes (packet, IO_PROTOCOL_HEADER_SIZE,
                                   g_bytes_get_size (packet) - IO_PROTOCOL_HEADER_SIZE);
   again = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE (type), bytes, FALSE));
-  return g_variant_is_normal_form (again);
+  trusted = _io_variant_to_trusted (again);
+
+  return trusted != NULL;
 }
 
 GBytes *
