@@ -4,12 +4,13 @@
 
 #include "io-connection.h"
 
-#include "io-connection-private.h"
+#include "io-connection-internal-private.h"
 #include "io-shared-interrupt-controller-private.h"
 
 /* The client's way to its end of a shared interrupt controller. */
 
 static G_DEFINE_QUARK (io-connection-interrupts, interrupts)
+static G_DEFINE_QUARK (io-connection-interrupts-tasks, tasks)
 
 static void
 weak_ref_free (gpointer data)
@@ -151,4 +152,183 @@ io_connection_get_interrupt_controller (IOConnection  *self,
   keep_known (self, controller);
 
   return g_steal_pointer (&controller);
+}
+
+/* Asynchronous: one after the other, because the owner ends what it gave before
+ * when it is asked again. */
+
+static GQueue *
+ensure_tasks (IOConnection *self)
+{
+  GQueue *tasks = g_object_get_qdata (G_OBJECT (self), tasks_quark ());
+
+  if (tasks == NULL)
+    {
+      tasks = g_queue_new ();
+      g_object_set_qdata_full (G_OBJECT (self), tasks_quark (), tasks, (GDestroyNotify) g_queue_free);
+    }
+
+  return tasks;
+}
+
+/* Takes over @error. */
+static void
+return_first (IOConnection *self,
+              GError       *error)
+{
+  g_autoptr (GTask) task = g_queue_pop_head (ensure_tasks (self));
+  g_autoptr (IOSharedInterruptController) known = error == NULL ? find_known (self) : NULL;
+
+  if (known != NULL)
+    g_task_return_pointer (task, g_steal_pointer (&known), g_object_unref);
+  else if (error != NULL)
+    g_task_return_error (task, error);
+  else
+    g_task_return_new_error (task, IO_STREAM_ERROR, IO_STREAM_ERROR_OFFLINE,
+                             "Cannot get the interrupts of service “%s”: it has ended them",
+                             io_connection_get_name (self));
+}
+
+static void interrupts_cb (IOConnection *self,
+                           GVariant     *answer,
+                           GUnixFDList  *fds,
+                           const GError *error,
+                           gpointer      data);
+
+static void
+begin_first (IOConnection *self)
+{
+  G_GNUC_UNUSED g_autoptr (IOConnection) kept = g_object_ref (self);
+  GTask *task;
+
+  while ((task = g_queue_peek_head (ensure_tasks (self))) != NULL)
+    {
+      g_autoptr (IOSharedInterruptController) known = find_known (self);
+      GError *error = NULL;
+
+      if (known == NULL &&
+          _io_connection_start_call (self, IO_OPCODE_GET_INTERRUPTS, g_variant_new ("()"),
+                                     g_task_get_cancellable (task), interrupts_cb, task, &error))
+        return;
+      return_first (self, error);
+    }
+}
+
+static void
+end_first (IOConnection *self,
+           GError       *error)
+{
+  return_first (self, error);
+  begin_first (self);
+}
+
+static void
+ready_cb (IOConnection *self,
+          GVariant     *answer,
+          GUnixFDList  *fds,
+          const GError *error,
+          gpointer      data)
+{
+  g_autoptr (IOSharedInterruptController) controller = data;
+  g_autoptr (IOSharedInterruptController) known = find_known (self);
+
+  /* A synchronous call may have been faster. */
+  if (error == NULL && known == NULL)
+    keep_known (self, controller);
+  end_first (self, error != NULL ? g_error_copy (error) : NULL);
+}
+
+static void
+interrupts_cb (IOConnection *self,
+               GVariant     *answer,
+               GUnixFDList  *fds,
+               const GError *error,
+               gpointer      data)
+{
+  g_autoptr (IOSharedInterruptController) controller = find_known (self);
+  g_autoptr (IOInterruptLink) link = NULL;
+  GTask *task = data;
+  GError *reason = error != NULL ? g_error_copy (error) : NULL;
+
+  if (reason == NULL && controller == NULL)
+    {
+      controller = make_controller (self, answer, fds, &reason);
+      if (controller != NULL)
+        {
+          link = _io_shared_interrupt_controller_find_link (controller, NULL);
+          _io_interrupt_link_set_ready (link, NULL);
+          if (_io_connection_start_call (self, IO_OPCODE_INTERRUPTS_READY, g_variant_new ("()"),
+                                         g_task_get_cancellable (task), ready_cb, controller, &reason))
+            {
+              g_steal_pointer (&controller);
+              return;
+            }
+        }
+    }
+
+  end_first (self, reason);
+}
+
+/**
+ * io_connection_get_interrupt_controller_async:
+ * @self: a connection
+ * @cancellable: (nullable): a #GCancellable
+ * @callback: (scope async): called when the controller is there, or could not be
+ *   had
+ * @user_data: for @callback
+ *
+ * Gets this client's end of the controller without waiting. See
+ * io_connection_get_interrupt_controller(). The connection must be made. Calls
+ * that were made before are done first.
+ *
+ * In the thread of the connection.
+ *
+ * Since: 1.0
+ */
+void
+io_connection_get_interrupt_controller_async (IOConnection        *self,
+                                              GCancellable        *cancellable,
+                                              GAsyncReadyCallback  callback,
+                                              gpointer             user_data)
+{
+  GQueue *tasks;
+  GTask *task;
+
+  g_return_if_fail (IO_IS_CONNECTION (self));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  tasks = ensure_tasks (self);
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, io_connection_get_interrupt_controller_async);
+  g_queue_push_tail (tasks, task);
+  if (g_queue_get_length (tasks) == 1)
+    begin_first (self);
+}
+
+/**
+ * io_connection_get_interrupt_controller_finish:
+ * @self: a connection
+ * @result: what the callback got
+ * @error: return location for an error
+ *
+ * Ends io_connection_get_interrupt_controller_async(); it fails as
+ * io_connection_get_interrupt_controller() does, and with
+ * %IO_STREAM_ERROR_NOT_OPEN if the connection was not made.
+ *
+ * In the thread of the connection.
+ *
+ * Returns: (transfer full): the controller, or %NULL with @error set
+ * Since: 1.0
+ */
+IOSharedInterruptController *
+io_connection_get_interrupt_controller_finish (IOConnection  *self,
+                                               GAsyncResult  *result,
+                                               GError       **error)
+{
+  g_return_val_if_fail (IO_IS_CONNECTION (self), NULL);
+  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
+  g_return_val_if_fail (g_async_result_is_tagged (result, io_connection_get_interrupt_controller_async), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  return g_task_propagate_pointer (G_TASK (result), error);
 }

@@ -208,6 +208,16 @@ IOSharedInterruptController *
                                              GCancellable         *cancellable,
                                              GError              **error) G_GNUC_WARN_UNUSED_RESULT;
 IO_AVAILABLE_IN_ALL
+void          io_connection_get_interrupt_controller_async (IOConnection *self,
+                                             GCancellable         *cancellable,
+                                             GAsyncReadyCallback   callback,
+                                             gpointer              user_data);
+IO_AVAILABLE_IN_ALL
+IOSharedInterruptController *
+              io_connection_get_interrupt_controller_finish (IOConnection *self,
+                                             GAsyncResult         *result,
+                                             GError              **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
 gboolean      io_connection_watch_attributes (IOConnection        *self,
                                              GCancellable         *cancellable,
                                              GError              **error);

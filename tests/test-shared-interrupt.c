@@ -141,6 +141,8 @@ set_up_of (Fixture *fixture,
            guint    n_vectors)
 {
   g_main_context_iteration (NULL, FALSE);
+  /* the first task has GLib start a thread for good */
+  g_object_unref (g_task_new (NULL, NULL, NULL, NULL));
   fixture->n_fds = count_fds ();
   fixture->n_vectors = n_vectors;
   fixture->loop = io_work_loop_new ("owner");
@@ -523,6 +525,91 @@ test_errors (Fixture       *fixture,
                             IO_STREAM_ERROR_NO_RESOURCES);
   /* An owner whose clients are gone causes for nobody. */
   cause (fixture->owner, 1);
+}
+
+/* Without waiting. */
+
+typedef struct {
+  IOSharedInterruptController *end;
+  GError                      *error;
+  gboolean                     done;
+} Got;
+
+static void
+got_cb (GObject      *object,
+        GAsyncResult *result,
+        gpointer      user_data)
+{
+  Got *got = user_data;
+
+  got->end = io_connection_get_interrupt_controller_finish (IO_CONNECTION (object), result, &got->error);
+  got->done = TRUE;
+}
+
+static void
+test_async (Fixture       *fixture,
+            gconstpointer  data)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  IOSharedInterruptController *sync;
+  Got got[4] = { { NULL } };
+
+  /* the same again */
+  io_connection_get_interrupt_controller_async (fixture->connection, NULL, got_cb, &got[0]);
+  stream_util_iterate_until (got[0].done);
+  g_assert_true (got[0].end == fixture->client);
+  g_clear_object (&got[0].end);
+  g_assert_finalize_object (g_steal_pointer (&fixture->client));
+
+  /* one that is given up, two that ask at once, and one that does not wait for
+   * them: they all get the same, and it works */
+  for (guint i = 0; i < G_N_ELEMENTS (got); i++)
+    {
+      got[i].done = FALSE;
+      io_connection_get_interrupt_controller_async (fixture->connection, i == 1 ? cancellable : NULL,
+                                                    got_cb, &got[i]);
+    }
+  g_cancellable_cancel (cancellable);
+  sync = get_end (fixture->connection);
+  for (guint i = 0; i < G_N_ELEMENTS (got); i++)
+    {
+      stream_util_iterate_until (got[i].done);
+      if (i == 1)
+        g_assert_error (got[i].error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+      else
+        g_assert_no_error (got[i].error);
+      g_assert_true (got[i].end == (i == 1 ? NULL : sync));
+      g_clear_object (&got[i].end);
+      g_clear_error (&got[i].error);
+    }
+  g_assert_finalize_object (sync);
+
+  /* by itself */
+  got[0].done = got[1].done = FALSE;
+  io_connection_get_interrupt_controller_async (fixture->connection, NULL, got_cb, &got[0]);
+  io_connection_get_interrupt_controller_async (fixture->connection, NULL, got_cb, &got[1]);
+  stream_util_iterate_until (got[0].done && got[1].done);
+  g_assert_no_error (got[0].error);
+  g_assert_true (got[0].end != NULL && got[0].end == got[1].end);
+  g_object_unref (got[1].end);
+  fixture->client = got[0].end;
+  handle (fixture, fixture->client, 3);
+  wait_for_owner (fixture, io_shared_interrupt_controller_get_n_peers (fixture->owner) == 1);
+  cause (fixture->owner, 3);
+  stream_util_iterate_until (fixture->n_calls == 1);
+
+  /* the end comes in between */
+  g_assert_finalize_object (g_steal_pointer (&fixture->client));
+  got[0].done = got[1].done = FALSE;
+  io_connection_get_interrupt_controller_async (fixture->connection, NULL, got_cb, &got[0]);
+  io_connection_get_interrupt_controller_async (fixture->connection, NULL, got_cb, &got[1]);
+  io_connection_hang_up (fixture->connection);
+  stream_util_iterate_until (got[0].done && got[1].done);
+  for (guint i = 0; i < 2; i++)
+    {
+      g_assert_error (got[i].error, IO_STREAM_ERROR, (i == 0 ? IO_STREAM_ERROR_ABORTED : IO_STREAM_ERROR_NOT_OPEN));
+      g_clear_error (&got[i].error);
+    }
 }
 
 /* Several threads cause, nothing is lost, handlers come and go. */
@@ -1026,6 +1113,7 @@ main (int   argc,
   ADD ("wait", set_up, test_wait);
   ADD ("drop-inside", set_up, test_drop_inside);
   ADD ("errors", set_up, test_errors);
+  ADD ("async", set_up, test_async);
   ADD ("threads", set_up, test_threads);
   ADD ("fork", set_up, test_fork);
   ADD ("hostile-client", set_up, test_hostile_client);

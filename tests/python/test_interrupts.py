@@ -183,6 +183,21 @@ class TestShared(StreamTestCase):
             self.assertEqual((lengths, self.calls), ([DATA_SIZE], [1]))
             connection.detach_interrupts()
 
+    def test_async(self):
+        with self.open() as connection:
+            context = GLib.MainContext.default()
+            results = []
+
+            def on_got(connection, result):
+                results.append(connection.get_interrupt_controller_finish(result))
+
+            connection.get_interrupt_controller_async(None, on_got)
+            connection.get_interrupt_controller_async(None, on_got)
+            while len(results) < 2:
+                context.iteration(True)
+            self.assertIs(results[0], results[1])
+            self.assertEqual(results[0].get_n_vectors(), VECTORS)
+
     def test_gone(self):
         connection = self.open()
         controller = connection.get_interrupt_controller()
