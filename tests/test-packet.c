@@ -63,28 +63,48 @@ test_round_trip (void)
   g_assert_cmpuint (g_variant_n_children (options), ==, 1);
 }
 
-/* Every type in the table is one that GVariant knows. */
+/* As many messages as there are: each type is one that GVariant knows and goes
+ * through a packet, a call has an answer, and an event has neither. */
+static void
+check_message (IOPacketKind kind,
+               guint        opcode)
+{
+  const GVariantType *type = _io_packet_get_body_type (kind, opcode);
+  g_autofree char *string = g_variant_type_dup_string (type);
+  g_autoptr (GVariant) plain = NULL;
+  g_autoptr (GVariant) sent = NULL;
+  g_autoptr (GVariant) body = NULL;
+  g_autoptr (GBytes) packet = NULL;
+  g_autoptr (GError) error = NULL;
+  IOPacketHeader header;
+
+  g_assert_true (g_variant_type_string_is_valid (string));
+  g_assert_true (g_variant_type_is_tuple (type));
+  plain = g_variant_ref_sink (g_variant_new_from_data (type, NULL, 0, FALSE, NULL, NULL));
+  sent = g_variant_get_normal_form (plain);
+  packet = _io_packet_build (kind, opcode, kind == IO_PACKET_EVENT ? 0 : 3, 0, sent, &error);
+  g_assert_no_error (error);
+  parse_bytes (packet, &header, &body);
+  g_assert_cmpuint (header.opcode, ==, opcode);
+  g_assert_cmpvariant (body, sent);
+}
+
 static void
 test_every_message (void)
 {
-  guint found = 0;
+  for (guint opcode = 0; opcode <= G_MAXUINT16; opcode++)
+    {
+      gboolean calls = _io_packet_get_body_type (IO_PACKET_CALL, opcode) != NULL;
+      gboolean replies = _io_packet_get_body_type (IO_PACKET_REPLY, opcode) != NULL;
+      gboolean events = _io_packet_get_body_type (IO_PACKET_EVENT, opcode) != NULL;
 
-  for (int kind = IO_PACKET_CALL; kind <= IO_PACKET_EVENT; kind++)
-    for (guint opcode = 0; opcode <= G_MAXUINT16; opcode++)
-      {
-        const GVariantType *type = _io_packet_get_body_type (kind, opcode);
-        g_autofree char *string = NULL;
+      g_assert_true (calls == replies && !(calls && events));
+      for (int kind = IO_PACKET_CALL; kind <= IO_PACKET_EVENT; kind++)
+        if (_io_packet_get_body_type (kind, opcode) != NULL)
+          check_message (kind, opcode);
+    }
 
-        if (type == NULL)
-          continue;
-        string = g_variant_type_dup_string (type);
-        g_assert_true (g_variant_type_is_tuple (type));
-        g_assert_true (g_variant_type_string_is_valid (string));
-        found++;
-      }
-
-  /* 30 calls, as many answers, 4 events */
-  g_assert_cmpuint (found, ==, 64);
+  g_assert_nonnull (_io_packet_get_body_type (IO_PACKET_EVENT, IO_OPCODE_ATTRIBUTES));
   g_assert_null (_io_packet_get_body_type (0, IO_OPCODE_HELLO));
 }
 
