@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static GMainLoop *loop;
+
 /* The owner lets clients set one attribute. */
 
 typedef IOService      Desk;
@@ -53,22 +55,11 @@ desk_init (Desk *self)
 {
 }
 
-static void
-ended_cb (GObject      *object,
-          GAsyncResult *result,
-          gpointer      loop)
-{
-  io_service_terminate_finish (IO_SERVICE (object), result, NULL);
-  g_main_loop_quit (loop);
-}
-
-static GMainLoop *loop;
-
 /* In order: who sits there gets the time to leave. */
 static gboolean
 stop_cb (gpointer service)
 {
-  io_service_terminate_async (service, NULL, ended_cb, loop);
+  io_service_terminate_async (service, NULL, NULL, NULL);
   return G_SOURCE_REMOVE;
 }
 
@@ -82,6 +73,7 @@ own (const char  *name,
     return FALSE;
 
   g_unix_signal_add (SIGTERM, stop_cb, desk);
+  g_signal_connect_swapped (desk, "terminated", G_CALLBACK (g_main_loop_quit), loop);
   g_main_loop_run (loop);
   return TRUE;
 }
@@ -108,14 +100,6 @@ user_cb (IOConnection *desk,
     g_print ("user is %s\n", now);
 }
 
-static void
-end_cb (IOConnection *desk,
-        const GError *error)
-{
-  g_print ("%s ends\n", io_connection_get_name (desk));
-  g_main_loop_quit (loop);
-}
-
 static gboolean
 use (const char  *name,
      char        *user,
@@ -128,7 +112,7 @@ use (const char  *name,
 
   g_signal_connect (desk, "service-message::requesting-close", G_CALLBACK (asked_cb), user);
   g_signal_connect (desk, "attribute-changed::user", G_CALLBACK (user_cb), user);
-  g_signal_connect (desk, "disconnected", G_CALLBACK (end_cb), NULL);
+  g_signal_connect_swapped (desk, "disconnected", G_CALLBACK (g_main_loop_quit), loop);
   if (!io_connection_watch_attributes (desk, NULL, error) ||
       !io_connection_open (desk, IO_SERVICE_OPEN_SEIZE, NULL, error))
     return FALSE;
@@ -137,6 +121,7 @@ use (const char  *name,
     return FALSE;
 
   g_main_loop_run (loop);
+  g_print ("%s ends\n", name);
   return TRUE;
 }
 
