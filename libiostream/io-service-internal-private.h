@@ -47,8 +47,8 @@ typedef struct {
   GCond         quiet;
   guint         busy;
 
-  guint         registered : 1;
-  guint         inactive : 1;
+  _Atomic gboolean registered;  /* these two are looked at from everywhere */
+  _Atomic gboolean inactive;
   guint         keeps : 1;    /* inactive, and still with the reference of the
                                  registration */
   guint         ending : 1;   /* inactive, and clients have their chance */

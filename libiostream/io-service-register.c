@@ -136,7 +136,7 @@ io_service_register (IOService  *self,
  * io_service_is_registered:
  * @self: a service
  *
- * Gets #IOService:registered. In the thread of the service.
+ * Gets #IOService:registered. Any thread.
  *
  * Returns: %TRUE if processes can connect by name
  * Since: 1.0

@@ -324,8 +324,7 @@ _io_service_end_method (IOService *self)
  * io_service_is_inactive:
  * @self: a service
  *
- * Gets #IOService:inactive. In the thread of the service. Apple:
- * IOService::isInactive.
+ * Gets #IOService:inactive. Any thread. Apple: IOService::isInactive.
  *
  * Returns: %TRUE from the first moment of io_service_terminate() or
  *   io_service_terminate_async() on
