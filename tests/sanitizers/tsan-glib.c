@@ -232,5 +232,6 @@ int
 {
   REAL (g_socket_get_fd);
   __tsan_acquire (&packets);
+  __tsan_release (&packets);
   return real (socket);
 }
