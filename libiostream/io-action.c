@@ -212,7 +212,8 @@ send_message (IOActionCall *self,
   if (message->is_answer)
     {
       self->client = NULL;
-      if (congested && message->fds != NULL)
+      if (message->fds != NULL &&
+          (congested || !_io_user_client_charge_answer (client, message->fds, NULL)))
         _io_user_client_send (client, build_failure (self, IO_STREAM_ERROR_NO_RESOURCES,
                                                      "The client does not read its answers"), NULL);
       else

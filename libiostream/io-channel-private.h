@@ -61,6 +61,8 @@ void       _io_channel_set_funcs (IOChannel            *self,
 void       _io_channel_send      (IOChannel            *self,
                                   GBytes               *packet,
                                   GUnixFDList          *fds);
+/* The other end has taken all that was sent. */
+gboolean   _io_channel_has_read_all (IOChannel         *self);
 /* Something is due that the client has not taken: what need not be sent should
  * not be. */
 gboolean   _io_channel_is_congested (IOChannel          *self);

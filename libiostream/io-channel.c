@@ -98,7 +98,7 @@ set_broken (IOChannel   *self,
 }
 
 static gboolean
-has_read_all (IOChannel *self)
+is_socket_empty (IOChannel *self)
 {
   int n_bytes = 0;
 
@@ -112,7 +112,7 @@ may_pass (IOChannel *self,
 {
   if (n_fds == 0 || self->n_unread_fds + n_fds <= MAX_UNREAD_FDS)
     return TRUE;
-  if (!has_read_all (self))
+  if (!is_socket_empty (self))
     return FALSE;
 
   self->n_unread_fds = 0;
@@ -541,6 +541,12 @@ _io_channel_send (IOChannel   *self,
     }
 
   push_pending (self, owned, fds);
+}
+
+gboolean
+_io_channel_has_read_all (IOChannel *self)
+{
+  return self->socket == NULL || (g_queue_is_empty (&self->pending) && is_socket_empty (self));
 }
 
 gboolean

@@ -58,16 +58,10 @@ check_limits (IOSharedInterruptController  *self,
               GError                      **error)
 {
   guint n_vectors = io_interrupt_controller_get_n_vectors (IO_INTERRUPT_CONTROLLER (self));
-  guint64 cost = 2 * _io_interrupt_region_get_size (n_vectors);
-  guint64 max_bytes = _io_user_client_get_max_bytes (client);
+  g_autofree char *purpose = g_strdup_printf ("share %u interrupts", n_vectors);
 
-  if (cost <= max_bytes)
-    return TRUE;
-
-  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
-               "To share %u interrupts takes %" G_GUINT64_FORMAT " bytes; client “%s” may have %" G_GUINT64_FORMAT,
-               n_vectors, cost, io_user_client_get_client_name (client), max_bytes);
-  return FALSE;
+  return _io_user_client_charge (client, IO_CHARGE_INTERRUPTS,
+                                 2 * _io_interrupt_region_get_size (n_vectors), purpose, error);
 }
 
 /* One end for each client: asking again ends the one before. */

@@ -43,7 +43,6 @@ check_limits (IOStream      *self,
   IOStreamPrivate *priv = _io_stream_get_private (self);
   const char *name = io_service_get_name (IO_SERVICE (self));
   const char *client_name = io_user_client_get_client_name (client);
-  guint64 cost = get_cost (priv), max_bytes = _io_user_client_get_max_bytes (client);
 
   if ((options & IO_STREAM_OPEN_SHARED) != 0)
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED,
@@ -52,12 +51,12 @@ check_limits (IOStream      *self,
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED,
                  "Client “%s” may only read, and the buffers of stream “%s” are written by clients",
                  client_name, name);
-  else if (cost > max_bytes)
-    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
-                 "To open stream “%s” takes %" G_GUINT64_FORMAT " bytes; client “%s” may have %" G_GUINT64_FORMAT,
-                 name, cost, client_name, max_bytes);
   else
-    return TRUE;
+    {
+      g_autofree char *purpose = g_strdup_printf ("open stream “%s”", name);
+
+      return _io_user_client_charge (client, IO_CHARGE_STREAM, get_cost (priv), purpose, error);
+    }
 
   return FALSE;
 }
@@ -93,8 +92,8 @@ take_queues (IOStreamPrivate  *priv,
   return _io_stream_queues_new (priv->buffers->len, priv->queue_length, error);
 }
 
-gboolean
-_io_stream_make_link (IOStream      *self,
+static gboolean
+make_link (IOStream      *self,
                       IOUserClient  *client,
                       guint          options,
                       GError       **error)
@@ -129,6 +128,20 @@ _io_stream_make_link (IOStream      *self,
   _io_stream_show_queues (priv, &link->own, &link->peer);
 
   return TRUE;
+}
+
+gboolean
+_io_stream_make_link (IOStream      *self,
+                      IOUserClient  *client,
+                      guint          options,
+                      GError       **error)
+{
+  if (make_link (self, client, options, error))
+    return TRUE;
+
+  if (link_of (_io_stream_get_private (self), client) == NULL)
+    _io_user_client_discharge (client, IO_CHARGE_STREAM);
+  return FALSE;
 }
 
 /* A stream without clients is stopped. Inside of a state method the one who
@@ -202,6 +215,7 @@ _io_stream_close_link (IOStream     *self,
     stop_for_close (self);
   if (link_of (_io_stream_get_private (self), client) != NULL)
     _io_stream_break_link (self);
+  _io_user_client_discharge (client, IO_CHARGE_STREAM);
 }
 
 /* The client says it has mapped everything: nothing more can be mapped to

@@ -18,6 +18,7 @@ typedef struct {
   IOUserClientCallFunc  call_func;
   guint                 max_buffers;
   guint64               max_bytes;
+  guint64               charges[IO_N_CHARGES];   /* bytes */
   IOAnnouncements       told;
   IOUserClientMethods  *methods;       /* NULL until needed */
   pid_t                 owner_pid;

@@ -4,6 +4,8 @@
 
 #include "io-user-client-internal-private.h"
 
+#include <sys/stat.h>
+
 /* What a client may do and have. */
 
 /**
@@ -57,7 +59,9 @@ io_user_client_set_read_only (IOUserClient *self,
  * io_user_client_set_limits:
  * @self: a user client
  * @max_buffers: how many buffers the client may hold at a time
- * @max_bytes: how much memory may be made for this client alone
+ * @max_bytes: how much memory may be made for this client alone: its end of
+ *   a stream, queues, interrupts, large arguments, and large answers until it
+ *   has read them, all together
  *
  * Sets what the client can have at most. In the beginning that is
  * %IO_STREAM_MAX_BUFFERS, and no limit on memory. It has an effect on what the
@@ -87,10 +91,73 @@ _io_user_client_get_max_buffers (IOUserClient *self)
   return _io_user_client_get_private (self)->max_buffers;
 }
 
-guint64
-_io_user_client_get_max_bytes (IOUserClient *self)
+/* What the client gave up, or took, no longer counts. */
+static void
+refresh (IOUserClientPrivate *priv,
+         IOUserClient        *self)
 {
-  return _io_user_client_get_private (self)->max_bytes;
+  priv->charges[IO_CHARGE_QUEUES] = _io_user_client_count_queues (self);
+  if (priv->channel == NULL || _io_channel_has_read_all (priv->channel))
+    priv->charges[IO_CHARGE_ANSWERS] = 0;
+}
+
+gboolean
+_io_user_client_charge (IOUserClient  *self,
+                        IOCharge       charge,
+                        guint64        bytes,
+                        const char    *purpose,
+                        GError       **error)
+{
+  IOUserClientPrivate *priv = _io_user_client_get_private (self);
+  guint64 others = 0;
+
+  refresh (priv, self);
+  for (guint i = 0; i < IO_N_CHARGES; i++)
+    others += i != charge ? priv->charges[i] : 0;
+
+  if (bytes > priv->charges[charge] && (others > priv->max_bytes || bytes > priv->max_bytes - others))
+    {
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
+                   "Cannot %s: that makes %" G_GUINT64_FORMAT " bytes beside %" G_GUINT64_FORMAT
+                   "; client “%s” may have %" G_GUINT64_FORMAT, purpose, bytes, others,
+                   priv->client_name, priv->max_bytes);
+      return FALSE;
+    }
+
+  priv->charges[charge] = bytes;
+  return TRUE;
+}
+
+void
+_io_user_client_discharge (IOUserClient *self,
+                           IOCharge      charge)
+{
+  _io_user_client_get_private (self)->charges[charge] = 0;
+}
+
+gboolean
+_io_user_client_charge_answer (IOUserClient  *self,
+                               GUnixFDList   *fds,
+                               GError       **error)
+{
+  IOUserClientPrivate *priv = _io_user_client_get_private (self);
+  guint64 bytes = 0;
+  int n_fds = 0;
+  const int *list = fds != NULL ? g_unix_fd_list_peek_fds (fds, &n_fds) : NULL;
+
+  for (int i = 0; i < n_fds; i++)
+    {
+      struct stat status;
+
+      if (fstat (list[i], &status) == 0)
+        bytes += (guint64) status.st_size;
+    }
+  if (bytes == 0)
+    return TRUE;
+
+  refresh (priv, self);
+  return _io_user_client_charge (self, IO_CHARGE_ANSWERS, priv->charges[IO_CHARGE_ANSWERS] + bytes,
+                                 "answer a method", error);
 }
 
 IOAnnouncements *

@@ -290,6 +290,22 @@ read_parameters (IOUserClient  *self,
 
 /* Calls with an answer at once. */
 
+/* Takes over a floating @result, and gives it back. */
+static GVariant *
+charge_answer (IOUserClient  *self,
+               GVariant      *result,
+               GUnixFDList  **fds,
+               GError       **error)
+{
+  if (result == NULL || _io_user_client_charge_answer (self, *fds, error))
+    return result;
+
+  g_clear_object (fds);
+  g_variant_unref (g_variant_ref_sink (result));
+
+  return NULL;
+}
+
 static GVariant *
 answer_method (IOUserClient  *self,
                GVariant      *args,
@@ -306,8 +322,11 @@ answer_method (IOUserClient  *self,
                                          error))
     return NULL;
 
-  return _io_external_method_encode_result (arguments->scalar_output, arguments->n_scalar_output,
-                                            arguments->structure_output, fds, error);
+  return charge_answer (self,
+                        _io_external_method_encode_result (arguments->scalar_output,
+                                                           arguments->n_scalar_output,
+                                                           arguments->structure_output, fds, error),
+                        fds, error);
 }
 
 static GVariant *
@@ -334,7 +353,7 @@ answer_variant (IOUserClient  *self,
       return NULL;
     }
 
-  return _io_external_method_encode_value (result, fds, error);
+  return charge_answer (self, _io_external_method_encode_value (result, fds, error), fds, error);
 }
 
 static GVariant *
@@ -368,18 +387,62 @@ check_transfer (IOUserClient  *self,
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED,
                  "Cannot take %" G_GUINT64_FORMAT " bytes of arguments: client “%s” may only read, "
                  "and gets no memory to write them", size, io_user_client_get_client_name (self));
-  else if (size > _io_user_client_get_max_bytes (self))
-    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
-                 "Cannot take %" G_GUINT64_FORMAT " bytes of arguments: client “%s” may have %"
-                 G_GUINT64_FORMAT, size, io_user_client_get_client_name (self),
-                 _io_user_client_get_max_bytes (self));
   else
     return TRUE;
 
   return FALSE;
 }
 
+static IOMemoryBacking *
+make_transfer (IOUserClient  *self,
+               guint64        size,
+               GError       **error)
+{
+  guint64 rounded = MIN_TRANSFER_SIZE;
+
+  while (rounded < size)
+    rounded *= 2;
+  if (!_io_user_client_charge (self, IO_CHARGE_TRANSFER, rounded, "take arguments", NULL))
+    {
+      rounded = size;
+      if (!_io_user_client_charge (self, IO_CHARGE_TRANSFER, rounded, "take arguments", error))
+        return NULL;
+    }
+
+  return _io_memory_backing_new ("transfer", rounded, IO_STREAM_PEER_ACCESS_READ_WRITE, error);
+}
+
+static gsize
+get_transfer_size (IOUserClientMethods *methods)
+{
+  return methods->transfer != NULL ? _io_memory_backing_get_size (methods->transfer) : 0;
+}
+
 /* There is one at a time; an old one stays as long as the client has it. */
+static gboolean
+ensure_transfer (IOUserClient  *self,
+                 guint64        size,
+                 GError       **error)
+{
+  IOUserClientMethods *methods = ensure_methods (self);
+  IOMemoryBacking *transfer;
+
+  if (get_transfer_size (methods) >= size)
+    return TRUE;
+
+  transfer = make_transfer (self, size, error);
+  if (transfer == NULL)
+    {
+      _io_user_client_charge (self, IO_CHARGE_TRANSFER, get_transfer_size (methods), "take arguments", NULL);
+      return FALSE;
+    }
+
+  g_clear_pointer (&methods->transfer, _io_memory_backing_unref);
+  methods->transfer = transfer;
+
+  return TRUE;
+}
+
 static GVariant *
 answer_get_transfer (IOUserClient  *self,
                      GVariant      *args,
@@ -391,26 +454,9 @@ answer_get_transfer (IOUserClient  *self,
   guint64 size;
 
   g_variant_get (args, "(t)", &size);
-  if (!check_transfer (self, size, error))
-    return NULL;
-
-  if (methods->transfer == NULL || _io_memory_backing_get_size (methods->transfer) < size)
-    {
-      guint64 rounded = MIN_TRANSFER_SIZE;
-      IOMemoryBacking *transfer;
-
-      while (rounded < size)
-        rounded *= 2;
-      if (rounded > _io_user_client_get_max_bytes (self))
-        rounded = size;
-      transfer = _io_memory_backing_new ("transfer", rounded, IO_STREAM_PEER_ACCESS_READ_WRITE, error);
-      if (transfer == NULL)
-        return NULL;
-      g_clear_pointer (&methods->transfer, _io_memory_backing_unref);
-      methods->transfer = transfer;
-    }
-
-  if (!_io_user_client_pass_fd (self, list, _io_memory_backing_peek_fd (methods->transfer), error))
+  if (!check_transfer (self, size, error) ||
+      !ensure_transfer (self, size, error) ||
+      !_io_user_client_pass_fd (self, list, _io_memory_backing_peek_fd (methods->transfer), error))
     return NULL;
 
   *fds = g_steal_pointer (&list);
@@ -706,6 +752,7 @@ _io_user_client_drop_methods (IOUserClient *self)
   while (methods->ports->len > 0)
     drop_port (methods, methods->ports->len - 1);
   g_clear_pointer (&methods->transfer, _io_memory_backing_unref);
+  _io_user_client_discharge (self, IO_CHARGE_TRANSFER);
 }
 
 void

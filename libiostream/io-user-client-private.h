@@ -51,7 +51,31 @@ gboolean _io_user_client_pass_fd       (IOUserClient          *self,
                                         int                    fd,
                                         GError               **error);
 guint    _io_user_client_get_max_buffers (IOUserClient        *self);
-guint64  _io_user_client_get_max_bytes   (IOUserClient        *self);
+
+/* Memory that is made for a client alone counts together, whatever for, against
+ * what io_user_client_set_limits() says. */
+typedef enum {
+  IO_CHARGE_STREAM,
+  IO_CHARGE_QUEUES,
+  IO_CHARGE_INTERRUPTS,
+  IO_CHARGE_TRANSFER,   /* of arguments */
+  IO_CHARGE_ANSWERS,    /* that it has not read yet */
+  IO_N_CHARGES
+} IOCharge;
+
+/* It is @bytes of this kind from now on. FALSE with NO_RESOURCES, and nothing
+ * changes, if that is too much beside the others; @purpose as in "Cannot ...". */
+gboolean _io_user_client_charge          (IOUserClient         *self,
+                                          IOCharge              charge,
+                                          guint64               bytes,
+                                          const char           *purpose,
+                                          GError              **error);
+void     _io_user_client_discharge       (IOUserClient         *self,
+                                          IOCharge              charge);
+/* The memories that go along with an answer. */
+gboolean _io_user_client_charge_answer   (IOUserClient         *self,
+                                          GUnixFDList          *fds,
+                                          GError              **error);
 
 /* The rest is for the service layer alone. */
 
@@ -144,6 +168,8 @@ GVariant *_io_user_client_answer_get_queue (IOUserClient       *self,
 GVariant *_io_user_client_answer_queue_ready (IOUserClient     *self,
                                          GVariant              *args,
                                          GError               **error);
+/* The memory of those that the client did not give up. */
+guint64   _io_user_client_count_queues   (IOUserClient         *self);
 /* Ends the queues of the client; what is in them can still be taken. */
 void     _io_user_client_cut_queues     (IOUserClient          *self);
 /* Answers a call that was left without an answer, if it can be answered now. */

@@ -82,13 +82,13 @@ _io_user_client_no_queue (IOUserClient  *self,
   return NULL;
 }
 
-/* What the client gave up does not count any more. */
-static guint64
-sum_up_queues (ClientQueues *queues)
+guint64
+_io_user_client_count_queues (IOUserClient *self)
 {
+  ClientQueues *queues = g_object_get_qdata (G_OBJECT (self), get_quark ());
   guint64 sum = 0;
 
-  for (guint i = queues->queues->len; i > 0; i--)
+  for (guint i = queues != NULL ? queues->queues->len : 0; i > 0; i--)
     {
       ClientQueue *entry = g_ptr_array_index (queues->queues, i - 1);
 
@@ -107,27 +107,28 @@ check_limits (IOUserClient       *self,
               IOSharedDataQueue  *queue,
               GError            **error)
 {
-  ClientQueues *queues = get_queues (self);
+  guint64 sum = _io_user_client_count_queues (self);
   guint64 cost = _io_shared_data_queue_get_cost (queue);
-  guint64 sum = sum_up_queues (queues);
-  guint64 max_bytes = _io_user_client_get_max_bytes (self);
   const char *name = io_user_client_get_client_name (self);
+  g_autofree char *purpose = NULL;
 
-  if (queues->queues->len >= MAX_QUEUES)
-    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
-                 "Cannot give data queue %u: client “%s” has %u", type, name, MAX_QUEUES);
-  else if (cost > max_bytes || sum > max_bytes - cost)
-    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
-                 "Cannot give data queue %u: it takes %" G_GUINT64_FORMAT " bytes beside %" G_GUINT64_FORMAT
-                 "; client “%s” may have %" G_GUINT64_FORMAT, type, cost, sum, name, max_bytes);
-  else if (io_shared_data_queue_get_role (queue) == IO_SHARED_DATA_QUEUE_CONSUMER &&
-           io_user_client_get_read_only (self))
-    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED,
-                 "Cannot give data queue %u: client “%s” would produce, and may only read", type, name);
-  else
-    return TRUE;
+  if (get_queues (self)->queues->len >= MAX_QUEUES)
+    {
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
+                   "Cannot give data queue %u: client “%s” has %u", type, name, MAX_QUEUES);
+      return FALSE;
+    }
+  if (io_shared_data_queue_get_role (queue) == IO_SHARED_DATA_QUEUE_CONSUMER &&
+      io_user_client_get_read_only (self))
+    {
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED,
+                   "Cannot give data queue %u: client “%s” would produce, and may only read", type, name);
+      return FALSE;
+    }
 
-  return FALSE;
+  purpose = g_strdup_printf ("give data queue %u", type);
+
+  return _io_user_client_charge (self, IO_CHARGE_QUEUES, sum + cost, purpose, error);
 }
 
 static IOSharedDataQueue *

@@ -4,6 +4,8 @@
 
 #include "service-util.h"
 
+#include "libiostream/io-user-client-private.h"
+
 #include "data-queue-service.h"
 
 #include <sys/mman.h>
@@ -176,6 +178,7 @@ limit_cb (IOService    *service,
           IOUserClient *client,
           gpointer      data)
 {
+  *(IOUserClient **) data = client;
   io_user_client_set_limits (client, 1, 30000);
   io_user_client_set_read_only (client, TRUE);
 
@@ -188,15 +191,22 @@ test_limits (Fixture       *fixture,
 {
   IOService *service = new_queue_service ();
   IOSharedDataQueue *kept;
+  IOUserClient *limited = NULL;
   Client client;
 
-  g_signal_connect (service, "authorize", G_CALLBACK (limit_cb), NULL);
+  g_signal_connect (service, "authorize", G_CALLBACK (limit_cb), &limited);
   client_init (&client);
   client_get_queue (&client, 1);
   g_assert_error (client.error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED);
   client_get_queue (&client, 0);
   g_assert_no_error (client.error);
   kept = g_steal_pointer (&client.queue);
+  /* Other memory of the client counts as well. */
+  g_assert_true (_io_user_client_charge (limited, IO_CHARGE_TRANSFER, 10000, "test", NULL));
+  client_get_queue (&client, 0);
+  g_assert_error (client.error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES);
+  g_assert_false (_io_user_client_charge (limited, IO_CHARGE_TRANSFER, 30000, "test", NULL));
+  _io_user_client_discharge (limited, IO_CHARGE_TRANSFER);
   client_get_queue (&client, 0);
   g_assert_no_error (client.error);
   g_clear_object (&kept);

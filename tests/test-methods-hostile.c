@@ -301,6 +301,53 @@ test_unread_descriptors (Fixture       *fixture,
   end_pair (&pair);
 }
 
+/* Arguments and answers count together, and an answer as long as it is not
+ * read. */
+static void
+test_account (Fixture       *fixture,
+              gconstpointer  data)
+{
+  Pair pair = make_pair ();
+  guint64 size;
+  guint n_given = 0, n_refused = 0;
+  int limited, fd;
+
+  pair.service->max_bytes = 4 * 1024 * 1024;
+  limited = pair.fd;
+  pair.fd = raw_client ("one");
+  fd = get_transfer (&pair, 1024 * 1024, &size);
+  close (fd);
+  raw_assert_call_fails (pair.fd, IO_OPCODE_GET_TRANSFER, g_variant_new ("(t)", (guint64) 5 * 1024 * 1024),
+                         IO_STREAM_ERROR_NO_RESOURCES);
+
+  for (guint round = 0; round < 2; round++)
+    {
+      guint8 buffer[IO_PROTOCOL_MAX_PACKET];
+
+      for (guint i = 0; i < 6; i++)
+        {
+          g_assert_true (raw_send (pair.fd, i % 2 ? IO_OPCODE_METHOD : IO_OPCODE_METHOD_ASYNC, 100 + i,
+                                   struct_args (METHOD_ECHO, 0, 0, 1024 * 1024, 0, ANY)));
+          settle ();
+        }
+      for (guint i = 0; i < 6; i++)
+        {
+          IOPacketHeader *header = (IOPacketHeader *) buffer;
+
+          g_assert_cmpint (recv (pair.fd, buffer, sizeof buffer, MSG_DONTWAIT), >, 0);
+          n_given += header->status == 0;
+          n_refused += header->status == IO_STREAM_ERROR_NO_RESOURCES;
+        }
+      g_assert_cmpuint (n_given, ==, 3 * (round + 1));
+      g_assert_cmpuint (n_refused, ==, 3 * (round + 1));
+    }
+  close (limited);
+  while (pair.service->n_closed + pair.service->n_died == 0)
+    g_main_context_iteration (NULL, TRUE);
+  pair.service->n_closed = pair.service->n_died = 0;
+  end_pair (&pair);
+}
+
 /* The one who goes with all that unread is noticed as ever. */
 static void
 test_unread_and_gone (Fixture       *fixture,
@@ -386,6 +433,7 @@ main (int   argc,
   ADD ("/methods-hostile/serials", test_serials);
   ADD ("/methods-hostile/never-reads", test_never_reads);
   ADD ("/methods-hostile/unread-descriptors", test_unread_descriptors);
+  ADD ("/methods-hostile/account", test_account);
   ADD ("/methods-hostile/unread-and-gone", test_unread_and_gone);
   ADD ("/methods-hostile/flood", test_flood);
   ADD ("/methods-hostile/wrong-bodies", test_wrong_bodies);

@@ -224,10 +224,20 @@ test_properties (Fixture       *fixture,
   g_assert_cmpuint (n_read_only, ==, 2);
 
   g_assert_cmpuint (_io_user_client_get_max_buffers (client), ==, IO_STREAM_MAX_BUFFERS);
-  g_assert_cmpuint (_io_user_client_get_max_bytes (client), ==, G_MAXUINT64);
+  g_assert_true (_io_user_client_charge (client, IO_CHARGE_STREAM, G_MAXUINT64, "test", NULL));
+  _io_user_client_discharge (client, IO_CHARGE_STREAM);
   io_user_client_set_limits (client, 3, 4096);
   g_assert_cmpuint (_io_user_client_get_max_buffers (client), ==, 3);
-  g_assert_cmpuint (_io_user_client_get_max_bytes (client), ==, 4096);
+  g_assert_true (_io_user_client_charge (client, IO_CHARGE_STREAM, 4000, "test", NULL));
+  g_assert_true (_io_user_client_charge (client, IO_CHARGE_TRANSFER, 96, "test", NULL));
+  g_assert_false (_io_user_client_charge (client, IO_CHARGE_TRANSFER, 97, "test", NULL));
+  g_assert_false (_io_user_client_charge (client, IO_CHARGE_INTERRUPTS, G_MAXUINT64, "test", NULL));
+  g_assert_true (_io_user_client_charge (client, IO_CHARGE_STREAM, 3000, "test", NULL));
+  g_assert_true (_io_user_client_charge (client, IO_CHARGE_TRANSFER, 1096, "test", NULL));
+  /* What is there already may get less, whatever the limit has become. */
+  io_user_client_set_limits (client, 3, 10);
+  g_assert_true (_io_user_client_charge (client, IO_CHARGE_TRANSFER, 1000, "test", NULL));
+  g_assert_false (_io_user_client_charge (client, IO_CHARGE_INTERRUPTS, 1, "test", NULL));
 
   end_pair (&pair);
   g_assert_cmpuint (n_connected, ==, 1);
