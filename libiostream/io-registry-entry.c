@@ -80,7 +80,9 @@ _io_registry_entry_new (const char *name,
 {
   IORegistryEntry *self = g_object_new (IO_TYPE_REGISTRY_ENTRY, NULL);
 
+  g_free (self->name);
   self->name = g_strdup (name);
+  _io_record_unref (self->record);
   self->record = _io_record_ref (record);
 
   return self;
@@ -239,6 +241,9 @@ io_registry_entry_class_init (IORegistryEntryClass *klass)
 static void
 io_registry_entry_init (IORegistryEntry *self)
 {
+  /* Languages that construct one by themselves get one of no service. */
+  self->name = g_strdup ("");
+  self->record = _io_record_new (g_new0 (char *, 1), g_variant_new_parsed ("@a{sv} {}"));
 }
 
 /**

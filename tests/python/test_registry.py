@@ -51,6 +51,17 @@ class TestRegistry(TestCase):
                 GLib.Variant('a{sv}', {IOStream.MATCHING_NAME:
                                        GLib.Variant('i', 1)}))
 
+    def test_bare_entry(self):
+        entry = IOStream.RegistryEntry()
+        self.assertEqual(entry.copy_attributes().unpack(), {})
+        self.assertIsNone(entry.get_attribute('place'))
+        self.assertEqual((entry.get_id(), entry.get_pid()), (0, 0))
+        self.assertIsNone(entry.get_service_class())
+        self.assertFalse(entry.conforms_to('IOService'))
+        self.assertFalse(entry.matches(by_place('door')))
+        with self.assertStreamError(IOStream.StreamError.BAD_ARGUMENT):
+            entry.create_connection()
+
     def test_signals(self):
         first = self.own('one', 'door')
         registry = IOStream.Registry.new(None)
