@@ -113,6 +113,9 @@ handle_open (IOStreamConnection  *self,
   g_autoptr (GVariant) dict = g_variant_get_child_value (answer, 0);
   guint32 entry_count = 0, buffer_count = 0, mode = IO_STREAM_MODE_OUTPUT;
 
+  if (g_variant_n_children (dict) == 0)
+    return fail_open (self, error, "it is a service of class %s, which is no stream",
+                      io_connection_get_service_class (IO_CONNECTION (self)));
   if (!g_variant_lookup (dict, "entry-count", "u", &entry_count) ||
       !g_variant_lookup (dict, "buffer-count", "u", &buffer_count) ||
       !g_variant_lookup (dict, "mode", "u", &mode))
