@@ -132,7 +132,7 @@ module_array (PyObject *module,
   PyObject *memory, *dtype, *shape;
   Py_ssize_t offset;
 
-  if (!PyArg_ParseTuple (args, "O!OOn:array", &MemoryType, &memory, &dtype,
+  if (!PyArg_ParseTuple (args, "OOOn:array", &memory, &dtype,
                          &shape, &offset))
     return NULL;
 

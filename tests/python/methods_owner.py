@@ -4,7 +4,7 @@ It ends with its standard input."""
 
 from iostreamtest import *
 
-ECHO, KEEP, FAIL, RAISE, COUNT, NOTHING = range(6)
+ECHO, KEEP, FAIL, RAISE, COUNT, NOTHING, WRONG = range(7)
 
 
 class Client(IOStream.UserClient):
@@ -47,7 +47,7 @@ class Service(IOStream.Service):
         self.aborted = 0
         self.memory = IOStream.BufferMemoryDescriptor.new_bytes(
             GLib.Bytes.new(b'shared'), IOStream.StreamPeerAccess.READ)
-        for selector in range(6):
+        for selector in range(7):
             self.add_method(selector, self.on_method)
 
     def do_new_user_client(self, properties):
@@ -62,6 +62,10 @@ class Service(IOStream.Service):
         if selector == FAIL:
             raise GLib.Error.new_literal(IOStream.StreamError.quark(), 'dirty',
                                          IOStream.StreamError.DEVICE_ERROR)
+        if selector == RAISE:
+            raise ValueError('no such lens')
+        if selector == WRONG:
+            return 7
         if selector == KEEP and action is not None:
             self.kept.append(action)
             action.connect('aborted', self.on_aborted)

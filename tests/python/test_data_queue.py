@@ -194,6 +194,29 @@ class TestPair(TestCase):
         self.assertEqual(seen, [b'one', b'two', None])
         self.consumer.detach()
 
+    def test_read_attached(self):
+        """What one writes into a handler: all there is, and no waiting."""
+        seen, ended = [], []
+
+        def read_all(queue):
+            while (view := queue.read(0)) is not None:
+                seen.append(bytes(view))
+
+        self.consumer.connect('data-available', read_all)
+        self.consumer.connect('ended', ended.append)
+        self.consumer.attach()
+        for data in b'one', b'two':
+            self.producer.enqueue(data)
+        wait_until(lambda: len(seen) == 2)
+        self.assertIsNone(self.consumer.read(0))
+        with self.assertStreamError(IOStream.StreamError.BUSY):
+            self.consumer.read(0.1)
+        self.producer.enqueue(b'three')
+        self.producer.hang_up()
+        wait_until(lambda: ended)
+        self.assertEqual(seen, [b'one', b'two', b'three'])
+        self.assertIsNone(self.consumer.read(0))
+
     def test_ctrl_c(self):
         timer = threading.Timer(0.15, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()

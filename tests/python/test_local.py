@@ -184,6 +184,25 @@ class TestLocal(TestCase):
         self.assertEqual(numbers, [0])
         stream.terminate()
 
+    def test_without_data(self):
+        stream = IOStream.Stream(buffer_count=1, data_size=0, control_size=4)
+        with IOStream.StreamConnection.open_stream(stream) as connection:
+            connection.start()
+            buffer = stream.acquire_buffer()
+            self.assertEqual(len(buffer.array()), 0)
+            buffer.control[:] = b'only'
+            stream.send_buffer(buffer)
+            with connection.read() as frame:
+                self.assertEqual(len(frame.array()), 0)
+                self.assertEqual(bytes(frame.control), b'only')
+        stream.terminate()
+
+    def test_never_connected(self):
+        connection = IOStream.StreamConnection(name='numbers')
+        for use in lambda: list(connection), lambda: connection.read(0):
+            with self.assertStreamError(IOStream.StreamError.NOT_OPEN):
+                use()
+
     def test_no_stream(self):
         with self.assertRaises(TypeError):
             IOStream.StreamConnection.new_for_stream('camera')

@@ -4,7 +4,7 @@
 
 from iostreamtest import *
 from iostreamtest import TIMEOUT
-from methods_owner import COUNT, ECHO, FAIL, KEEP, NOTHING, RAISE, Service
+from methods_owner import COUNT, ECHO, FAIL, KEEP, NOTHING, RAISE, WRONG, Service
 
 import subprocess
 
@@ -64,6 +64,34 @@ class TestTyped(MethodsTestCase):
         with self.assertStreamError(IOStream.StreamError.BAD_ARGUMENT):
             self.connection.call(99)
 
+    def test_exceptions(self):
+        with self.assertStreamError(IOStream.StreamError.FAILED,
+                                    'Service.on_method: ValueError: no such '
+                                    'lens'):
+            self.connection.call(RAISE)
+        with self.assertStreamError(IOStream.StreamError.FAILED,
+                                    'returned int, not GLib.Variant'):
+            self.connection.call(WRONG)
+        results = []
+        self.connection.call_async(RAISE, callback=lambda connection, result:
+                                   results.append(result))
+        with self.assertStreamError(IOStream.StreamError.FAILED,
+                                    'no such lens'):
+            self.finish(results)
+
+    def test_with(self):
+        with self.connection as connection:
+            self.assertTrue(connection.is_open())
+            with connection:
+                pass
+            self.assertFalse(connection.is_open())
+        self.connection.open()
+        self.connection.close()
+        self.child.kill()
+        with self.assertStreamError(IOStream.StreamError.OFFLINE):
+            with self.connection:
+                pass
+
     def test_owner_gone(self):
         self.child.kill()
         with self.assertStreamError(IOStream.StreamError.OFFLINE):
@@ -81,6 +109,14 @@ class TestStruct(MethodsTestCase):
             self.assertTrue(ok)
             self.assertEqual(result, scalars)
             self.assertEqual(structure.get_data() or b'', data)
+
+    def test_bytes(self):
+        for data in b'abc', bytearray(b'abc'), memoryview(b'abc'):
+            ok, scalars, structure = self.connection.call_method(
+                ECHO, None, data, 0, 3)
+            self.assertEqual(structure.get_data(), b'abc')
+        with self.assertRaises(TypeError):
+            self.connection.call_method(ECHO, None, 'abc', 0, 3)
 
     def test_errors(self):
         with self.assertStreamError(IOStream.StreamError.BAD_ARGUMENT,
@@ -115,6 +151,16 @@ class TestAction(MethodsTestCase):
         self.assertEqual(self.finish(results).unpack(), 'done')
         self.assertEqual(seen, list(range(20)))
         self.assertEqual(self.count()[:2], (0, 0))
+
+    def test_progress_data(self):
+        for data, expected in ((None, ()), ('x', ('x',)), ((1, 2), (1, 2))):
+            seen, results = [], []
+            self.connection.call_async(
+                KEEP, GLib.Variant('(u)', (1,)), None,
+                lambda connection, value, *rest: seen.append(rest), data, None,
+                lambda connection, result, *rest: results.append(result))
+            self.finish(results)
+            self.assertEqual(seen, [expected])
 
     def test_cancel(self):
         cancellable = Gio.Cancellable()
@@ -166,6 +212,44 @@ class TestOneProcess(TestCase):
         with self.assertStreamError(IOStream.StreamError.DEVICE_ERROR):
             connection.call(FAIL)
         connection.hang_up()
+        service.terminate()
+
+    def test_bytes(self):
+
+        class Reverser(IOStream.UserClient):
+            def do_external_method(self, selector, arguments):
+                data = arguments.get_structure_input().get_data()[::-1]
+                action = arguments.get_completion()
+                if action is None:
+                    arguments.set_structure_output(data)
+                else:
+                    action.complete([1], data)
+
+        class Mirror(IOStream.Service):
+            def do_new_user_client(self, properties):
+                return Reverser()
+
+        service = Mirror(name='mirror')
+        connection = IOStream.Connection.new_for_service(service)
+        self.assertEqual(connection.call_method(
+            0, None, b'abc', 0, 10)[2].get_data(), b'cba')
+        results = []
+        connection.call_method_async(
+            0, None, b'abc', 1, 10,
+            callback=lambda source, result: results.append(result))
+        wait_until(lambda: results)
+        ok, scalars, structure = connection.call_method_finish(results[0])
+        self.assertEqual((scalars, structure.get_data()), ([1], b'cba'))
+        connection.hang_up()
+        service.terminate()
+
+    def test_no_stream(self):
+        service = Service(name='nostream')
+        service.register()
+        connection = IOStream.StreamConnection(service=service)
+        with self.assertStreamError(IOStream.StreamError.IPC_ERROR,
+                                    'Service, which is no stream'):
+            connection.open()
         service.terminate()
 
     def test_dropped(self):

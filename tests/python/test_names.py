@@ -10,11 +10,23 @@ import inspect
 from gi.module import get_introspection_module
 
 PLAIN = get_introspection_module('IOStream')
-OVERRIDDEN = ['MemoryMap', 'NotificationPort', 'Registry', 'Service', 'Stream',
-              'StreamBuffer', 'StreamConnection', 'UserClient', 'WorkLoop']
+OVERRIDDEN = ['Action', 'Connection', 'ExternalMethodArguments',
+              'InterruptController', 'MemoryMap', 'NotificationPort',
+              'Registry', 'Service', 'SharedDataQueue',
+              'SharedInterruptController', 'Stream', 'StreamBuffer',
+              'StreamConnection', 'UserClient', 'WorkLoop']
 
 # What the override may replace, as it takes the same arguments.
-REPLACED = {('NotificationPort', 'wait'),
+REPLACED = {('Action', 'complete'), ('Connection', 'call_async'),
+            ('Connection', 'call_method'), ('Connection', 'call_method_async'),
+            ('Connection', 'open'),
+            ('ExternalMethodArguments', 'set_structure_output'),
+            ('NotificationPort', 'wait'), ('Service', 'add_method'),
+            ('SharedDataQueue', 'consume'),
+            ('SharedDataQueue', 'dequeue_bytes'),
+            ('SharedDataQueue', 'enqueue'), ('SharedDataQueue', 'wait_data'),
+            ('SharedDataQueue', 'wait_space'),
+            ('SharedInterruptController', 'wait'),
             ('Registry', 'wait_for_service'), ('Stream', 'wait_buffer'),
             ('Stream', 'wait_input'), ('StreamConnection', 'start'),
             ('StreamConnection', 'wait'), ('WorkLoop', 'run_action')}

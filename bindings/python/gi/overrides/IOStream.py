@@ -19,9 +19,9 @@ IOStream = get_introspection_module('IOStream')
 
 Frame = _iostream.Frame
 
-__all__ = ['Frame', 'InterruptController', 'MemoryMap', 'NotificationPort',
-           'Registry', 'Service', 'SharedDataQueue',
-           'SharedInterruptController', 'Stream',
+__all__ = ['Action', 'Connection', 'ExternalMethodArguments', 'Frame',
+           'InterruptController', 'MemoryMap', 'NotificationPort', 'Registry',
+           'Service', 'SharedDataQueue', 'SharedInterruptController', 'Stream',
            'StreamBuffer', 'StreamConnection', 'UserClient', 'WorkLoop']
 
 # GI_VFUNC_THROWS, which PyGObject has no name for.
@@ -34,7 +34,8 @@ _LONGEST_POLL = 0.5
 
 def _make_error(exception, function):
     lines = traceback.format_exception_only(type(exception), exception)
-    text = f'{function.__qualname__}: {"".join(lines).strip()}'
+    name = getattr(function, '__qualname__', type(function).__name__)
+    text = f'{name}: {"".join(lines).strip()}'
     # File names have surrogates; neither they nor NUL have a place in C.
     text = text.encode('utf-8', 'backslashreplace').decode('utf-8')
     return GLib.Error.new_literal(IOStream.StreamError.quark(),
@@ -58,6 +59,45 @@ def _guard_vfunc(function, is_boolean):
 
     guarded._iostream_is_guarded = True
     return guarded
+
+
+def _guard_method(function):
+    """As _guard_vfunc(), of a function that answers a call. What Python makes
+    of an exception otherwise is an answer without values."""
+
+    def guarded(*args):
+        try:
+            result = function(*args)
+            if result is not None and not isinstance(result, GLib.Variant):
+                raise TypeError(f'returned {type(result).__name__}, '
+                                'not GLib.Variant or None')
+        except GLib.Error:
+            raise
+        except BaseException as exception:
+            raise _make_error(exception, function) from exception
+        return result
+
+    return guarded
+
+
+def _guard_progress(function, data):
+    """PyGObject passes the data of the second callback of a call only in a
+    tuple, and calls nothing if it is in none."""
+    if function is None:
+        return None
+    if data is None:
+        data = ()
+    elif not isinstance(data, tuple):
+        data = (data,)
+    return lambda connection, progress, *rest: function(connection, progress,
+                                                        *data)
+
+
+def _get_bytes(data):
+    """GLib.Bytes of whatever a memoryview can be made of."""
+    if data is None or isinstance(data, GLib.Bytes):
+        return data
+    return GLib.Bytes.new(bytes(memoryview(data)))
 
 
 def _find_vfunc(cls, name):
@@ -178,6 +218,82 @@ class Service(IOStream.Service):
         super().__init_subclass__(**kwargs)
         _guard_vfuncs(cls)
 
+    def add_method(self, selector, func, *user_data):
+        """As in C; what func raises is what the caller gets."""
+        super().add_method(selector, _guard_method(func), *user_data)
+
+
+@override
+class Action(IOStream.Action):
+
+    def complete(self, scalars=None, structure=None):
+        """As in C; the structure can be bytes."""
+        return super().complete(scalars, _get_bytes(structure))
+
+
+@override
+class ExternalMethodArguments(IOStream.ExternalMethodArguments):
+
+    def set_structure_output(self, structure=None):
+        """As in C; the structure can be bytes."""
+        super().set_structure_output(_get_bytes(structure))
+
+
+@override
+class Connection(IOStream.Connection):
+
+    def __enter__(self):
+        if not self.is_open():
+            self.open()
+        return self
+
+    def __exit__(self, exc_type, exc_value, exc_traceback):
+        if self.is_open():
+            self._iostream_try(self.close)
+
+    def _iostream_try(self, method):
+        """Calls it; an owner that is gone is stopped and closed as well."""
+        try:
+            method()
+        except GLib.Error as error:
+            if self.is_open() and not error.matches(
+                    IOStream.StreamError.quark(),
+                    IOStream.StreamError.OFFLINE):
+                raise
+
+    def open(self, options=0, cancellable=None):
+        """As in C."""
+        return super().open(options, cancellable)
+
+    def call_async(self, selector, parameters=None, reply_type=None,
+                   progress=None, progress_data=None, cancellable=None,
+                   callback=None, *user_data):
+        """As in C."""
+        super().call_async(
+            selector, parameters, reply_type, cancellable=cancellable,
+            progress=_guard_progress(progress, progress_data),
+            callback=callback, *user_data)
+
+    def call_method(self, selector, scalar_input, structure_input,
+                    max_scalar_output, max_structure_output,
+                    cancellable=None):
+        """As in C; the structure can be bytes."""
+        return super().call_method(selector, scalar_input,
+                                   _get_bytes(structure_input),
+                                   max_scalar_output, max_structure_output,
+                                   cancellable)
+
+    def call_method_async(self, selector, scalar_input, structure_input,
+                          max_scalar_output, max_structure_output,
+                          progress=None, progress_data=None, cancellable=None,
+                          callback=None, *user_data):
+        """As in C; the structure can be bytes."""
+        super().call_method_async(
+            selector, scalar_input, _get_bytes(structure_input),
+            max_scalar_output, max_structure_output, cancellable=cancellable,
+            progress=_guard_progress(progress, progress_data),
+            callback=callback, *user_data)
+
 
 @override
 class UserClient(IOStream.UserClient):
@@ -215,10 +331,15 @@ class SharedDataQueue(IOStream.SharedDataQueue):
             try:
                 self.wait_data(left)
             except GLib.Error as error:
-                return self._iostream_end(error)
+                return self._iostream_end(error, left)
 
-    def _iostream_end(self, error):
+    def _iostream_end(self, error, timeout):
         quark = IOStream.StreamError.quark()
+        # One that is attached is waited for elsewhere.
+        if timeout == 0 and error.matches(quark, IOStream.StreamError.BUSY):
+            if self.get_error() is not None:
+                raise self.get_error()
+            return None
         if error.matches(quark, IOStream.StreamError.TIMEOUT):
             return None
         if (error.matches(quark, IOStream.StreamError.OFFLINE) and
@@ -277,7 +398,8 @@ class StreamBuffer(IOStream.StreamBuffer):
 
     def array(self, dtype=None, shape=None, offset=0):
         """A NumPy array of the data part, without a copy."""
-        memory = _get_memory(self.get_data_map())
+        data_map = self.get_data_map()
+        memory = b'' if data_map is None else _iostream.Memory(data_map)
         return _iostream.array(memory, dtype, shape, offset)
 
 
@@ -291,7 +413,7 @@ class StreamConnection(IOStream.StreamConnection):
 
     def __enter__(self):
         if not self.is_open():
-            self.open(IOStream.StreamOpenFlags.NONE)
+            self.open()
         return self
 
     def __exit__(self, exc_type, exc_value, exc_traceback):
@@ -311,16 +433,6 @@ class StreamConnection(IOStream.StreamConnection):
             if self.is_open():
                 self._iostream_try(self.close)
 
-    def _iostream_try(self, method):
-        """Calls it; an owner that is gone is stopped and closed as well."""
-        try:
-            method()
-        except GLib.Error as error:
-            if self.is_open() and not error.matches(
-                    IOStream.StreamError.quark(),
-                    IOStream.StreamError.OFFLINE):
-                raise
-
     def _iostream_is_running(self):
         return self.get_state() in (IOStream.StreamState.RUNNING,
                                     IOStream.StreamState.SUSPENDED)
@@ -332,7 +444,9 @@ class StreamConnection(IOStream.StreamConnection):
         return result
 
     def _iostream_start(self):
-        if self.is_connected() and not self._iostream_is_running():
+        # One that never was connected has nothing to end with.
+        if not self._iostream_is_running() and (
+                self.is_connected() or self.get_service_class() is None):
             self.start()
             self._iostream_started = True
 

@@ -8,6 +8,8 @@ from typing import Any, Callable, Iterator, Literal, Self, Sequence
 from gi.repository import Gio, GLib, GObject
 from numpy.typing import DTypeLike, NDArray
 
+Data = bytes | bytearray | memoryview | GLib.Bytes
+
 
 MATCHING_CLASS: str
 MATCHING_ENTRY_ID: str
@@ -18,6 +20,7 @@ ACTION_MAX_OUTSTANDING: int
 EXTERNAL_METHOD_MAX_SCALARS: int
 EXTERNAL_METHOD_MAX_STRUCTURE: int
 EXTERNAL_METHOD_VARIABLE: int
+INTERRUPT_MAX_VECTORS: int
 STREAM_BUFFER_ID_INVALID: int
 STREAM_MAX_BUFFERS: int
 STREAM_MEMORY_BUFFER_ID_MASK: int
@@ -215,13 +218,13 @@ class Connection(GObject.Object, Gio.AsyncInitable, Gio.Initable):
     def call_finish(self, result: Gio.AsyncResult) -> GLib.Variant: ...
     def call_method(self, selector: int,
                     scalar_input: Sequence[int] | None,
-                    structure_input: GLib.Bytes | None,
+                    structure_input: Data | None,
                     max_scalar_output: int, max_structure_output: int,
                     cancellable: Gio.Cancellable | None = ...,
                     ) -> tuple[bool, list[int], GLib.Bytes]: ...
     def call_method_async(self, selector: int,
                           scalar_input: Sequence[int] | None,
-                          structure_input: GLib.Bytes | None,
+                          structure_input: Data | None,
                           max_scalar_output: int, max_structure_output: int,
                           progress: Callable[..., None] | None = ...,
                           progress_data: object = ...,
@@ -276,7 +279,9 @@ class Connection(GObject.Object, Gio.AsyncInitable, Gio.Initable):
     def hang_up(self) -> None: ...
     def is_connected(self) -> bool: ...
     def is_open(self) -> bool: ...
-    def open(self, options: int,
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exc_info: object) -> None: ...
+    def open(self, options: int = ...,
              cancellable: Gio.Cancellable | None = ...) -> bool: ...
     def open_async(self, options: int,
                    cancellable: Gio.Cancellable | None = ...,
@@ -624,7 +629,7 @@ class WorkLoop(GObject.Object):
 
 class Action(GObject.Object):
     def complete(self, scalars: Sequence[int] | None = ...,
-                 structure: GLib.Bytes | None = ...) -> bool: ...
+                 structure: Data | None = ...) -> bool: ...
     def complete_variant(self, result: GLib.Variant | None = ...,
                          ) -> bool: ...
     def fail(self, reason: GLib.Error) -> bool: ...
@@ -655,7 +660,7 @@ class ExternalMethodArguments(GObject.GBoxed):
     def set_scalar_output(self, scalars: Sequence[int] | None = ...,
                           ) -> None: ...
     def set_structure_output(self,
-                             structure: GLib.Bytes | None = ...) -> None: ...
+                             structure: Data | None = ...) -> None: ...
 
 
 class BufferMemoryDescriptor(MemoryDescriptor, Gio.Initable):
