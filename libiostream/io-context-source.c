@@ -14,10 +14,11 @@
  * make every turn of the loop cost time for every port; here a port that sleeps
  * costs nothing.
  *
- * A port is in one of three queues:
+ * A port is in one of four queues:
  *
  *   active   awake: looked at in every turn, served round robin
  *   asleep   armed, its bell in the epoll; only that or a wake brings it back
+ *   muted    asleep, and wants no ring: each turn asks some of them again
  *   polled   rang too often for nothing; looked at by timer, out of the epoll
  *
  * or in none while it is being dispatched. Every callback may change all of
@@ -34,6 +35,8 @@
 #define MIN_SPIN    4    /* us, where growing begins */
 /* The peer may go on publishing into shared memory after it hung up. */
 #define MAX_LAST    4096
+/* How many that want no ring are asked again in one turn. */
+#define MAX_ASKED   16
 
 struct _IOContextSource {
   GSource       source;
@@ -43,6 +46,7 @@ struct _IOContextSource {
   guint         n_ports;
   GQueue        active;
   GQueue        asleep;
+  GQueue        muted;
   GQueue        polled;
 
   guint         spin;        /* us */
@@ -287,20 +291,41 @@ collect_woken (IOContextSource *self)
   g_mutex_unlock (&self->lock);
 }
 
+static GQueue *
+get_bed (IOContextSource    *self,
+         IONotificationPort *port)
+{
+  return wants_ring (port) ? &self->asleep : &self->muted;
+}
+
+/* Somebody may have begun to listen in this turn, which nobody tells. */
+static void
+ask_muted (IOContextSource *self)
+{
+  guint n = MIN (self->muted.length, MAX_ASKED);
+
+  while (n-- > 0)
+    {
+      IONotificationPort *port = g_queue_peek_head (&self->muted);
+
+      move_to (port, wants_ring (port) ? &self->active : &self->muted);
+    }
+}
+
 static void
 put_to_sleep (IOContextSource    *self,
               IONotificationPort *port)
 {
   if (port->in_epoll || port->hang_up != IO_PORT_CONNECTED)
     {
-      move_to (port, &self->asleep);
+      move_to (port, get_bed (self, port));
       return;
     }
 
   /* The peer that rings on is looked at by timer again. */
   if (!port->storming && enter_epoll (self, port))
     {
-      move_to (port, port->in_epoll ? &self->asleep : &self->active);
+      move_to (port, port->in_epoll ? get_bed (self, port) : &self->active);
       return;
     }
 
@@ -506,6 +531,7 @@ context_source_prepare (GSource *source,
     return FALSE;
 
   collect_woken (self);
+  ask_muted (self);
   busy = settle (self);
   if (self->polled.length > 0)
     update_timer (self);
@@ -572,6 +598,7 @@ context_source_finalize (GSource *source)
   forget_source (self);
   release_ports (&self->active);
   release_ports (&self->asleep);
+  release_ports (&self->muted);
   release_ports (&self->polled);
   if (self->epoll_fd >= 0)
     close (self->epoll_fd);

@@ -567,9 +567,10 @@ define_signals (void)
    * Emitted in the context of the stream when the client has returned buffers:
    * in input mode there is something for io_stream_dequeue_input_entry(), in
    * output mode buffers became free. One emission may cover many buffers, and
-   * then only the last token is seen. Connect before the stream is opened: in
-   * output mode a handler that comes later is called only after
-   * io_stream_acquire_buffer() has failed once. Apple's inputCallback().
+   * then only the last token is seen. Connect in the thread of the stream, or
+   * before it is opened: of a handler that comes later from another thread the
+   * context learns in output mode only when it has something else to do.
+   * Apple's inputCallback().
    *
    * Since: 1.0
    */

@@ -1112,6 +1112,31 @@ test_late_listener (StreamPair    *pair,
 }
 
 /* Payload both ways in one buffer. */
+static gboolean
+listen_cb (gpointer data)
+{
+  StreamPair *pair = data;
+
+  g_signal_connect_swapped (pair->stream, "input", G_CALLBACK (stream_counter_add), &pair->input);
+
+  return TRUE;
+}
+
+/* One that begins in the thread of the stream misses nothing. */
+static void
+test_listener_in_thread (StreamPair    *pair,
+                         gconstpointer  data)
+{
+  IOStreamBufferQueueEntry entry;
+
+  stream_util_start (pair->client);
+  stream_util_send (pair->stream, 1);
+  stream_util_take (pair->client, 1, &entry);
+  stream_util_on_loop (pair, listen_cb, pair);
+  stream_util_return (pair->client, &entry);
+  stream_counter_wait (&pair->input, 1);
+}
+
 static void
 test_input_output (StreamPair    *pair,
                    gconstpointer  data)
@@ -1413,6 +1438,7 @@ main (int   argc,
   ADD ("arrivals-after-close", set_up_input, test_arrivals_after_close);
   ADD ("token", set_up_input, test_token);
   ADD ("late-listener", set_up_output, test_late_listener);
+  ADD ("listener-in-thread", set_up_output, test_listener_in_thread);
   ADD ("input-output", set_up_input_output, test_input_output);
   ADD ("wait/errors", set_up_output, test_wait);
   g_test_add ("/stream-transfer/wait/terminated/open", StreamPair, GINT_TO_POINTER (0), set_up_output, test_wait_terminated, tear_down);
