@@ -39,5 +39,13 @@ guint32                    _io_stream_buffer_peek_id    (IOStreamBuffer         
 void                       _io_stream_buffer_replace    (IOStreamBuffer                *self,
                                                          IOMemoryDescriptor            *data,
                                                          IOMemoryDescriptor            *control);
+/* New memory of the same sizes, mapped, behind a buffer that the owner may have:
+ * whoever looks in another thread sees the old or the new one. What goes is put
+ * into @retired, or freed if that is NULL. Nothing changes if it fails. */
+gboolean                   _io_stream_buffer_renew      (IOStreamBuffer                *self,
+                                                         IOMemoryDescriptor            *data,
+                                                         IOMemoryDescriptor            *control,
+                                                         GPtrArray                     *retired,
+                                                         GError                       **error);
 
 G_END_DECLS

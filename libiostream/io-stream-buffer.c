@@ -191,14 +191,14 @@ io_stream_buffer_init (IOStreamBuffer *self)
   get_private (self)->id = IO_STREAM_BUFFER_ID_INVALID;
 }
 
+/* NULL for a part that is absent. */
 static gboolean
-map_part (IOMemoryDescriptor  *memory,
+make_map (IOMemoryDescriptor  *memory,
           IOMemoryMap        **map,
-          guint8             **address,
-          gsize               *size,
           GError             **error)
 {
-  if (memory == NULL || *map != NULL)
+  *map = NULL;
+  if (memory == NULL)
     return TRUE;
 
   /* Entries have 32 bits for offsets and lengths. */
@@ -214,7 +214,20 @@ map_part (IOMemoryDescriptor  *memory,
                                    io_memory_descriptor_is_writable (memory) ? IO_MEMORY_MAP_NONE
                                                                              : IO_MEMORY_MAP_READ_ONLY,
                                    error);
-  if (*map == NULL)
+
+  return *map != NULL;
+}
+
+static gboolean
+map_part (IOMemoryDescriptor  *memory,
+          IOMemoryMap        **map,
+          guint8             **address,
+          gsize               *size,
+          GError             **error)
+{
+  if (memory == NULL || *map != NULL)
+    return TRUE;
+  if (!make_map (memory, map, error))
     return FALSE;
 
   *address = io_memory_map_peek_address (*map);
@@ -294,6 +307,67 @@ _io_stream_buffer_replace (IOStreamBuffer     *self,
   replace_part (&priv->control, &priv->control_map, &priv->parts.control, &priv->parts.control_size, control);
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_DATA_BUFFER]);
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_CONTROL_BUFFER]);
+}
+
+static void
+retire (gpointer   object,
+        GPtrArray *retired)
+{
+  if (object != NULL && retired != NULL)
+    g_ptr_array_add (retired, object);
+  else
+    g_clear_object (&object);
+}
+
+/* Takes over @map. Another thread may be looking. */
+static void
+renew_part (IOMemoryDescriptor **place,
+            IOMemoryMap        **map_place,
+            guint8             **address,
+            gsize               *size,
+            IOMemoryDescriptor  *memory,
+            IOMemoryMap         *map,
+            GPtrArray           *retired)
+{
+  IOMemoryDescriptor *old = *place;
+  IOMemoryMap *old_map = *map_place;
+  gsize length = map != NULL ? io_memory_map_get_length (map) : 0;
+
+  __atomic_store_n (address, map != NULL ? io_memory_map_peek_address (map) : NULL, __ATOMIC_RELEASE);
+  __atomic_store_n (map_place, map, __ATOMIC_RELEASE);
+  __atomic_store_n (place, memory != NULL ? g_object_ref (memory) : NULL, __ATOMIC_RELEASE);
+  if (*size != length)
+    *size = length;
+  retire (old, retired);
+  retire (old_map, retired);
+}
+
+gboolean
+_io_stream_buffer_renew (IOStreamBuffer      *self,
+                         IOMemoryDescriptor  *data,
+                         IOMemoryDescriptor  *control,
+                         GPtrArray           *retired,
+                         GError             **error)
+{
+  IOStreamBufferPrivate *priv = get_private (self);
+  IOMemoryMap *data_map, *control_map;
+
+  if (!make_map (data, &data_map, error))
+    return FALSE;
+  if (!make_map (control, &control_map, error))
+    {
+      g_clear_object (&data_map);
+      return FALSE;
+    }
+
+  renew_part (&priv->data, &priv->data_map, &priv->parts.data, &priv->parts.data_size,
+              data, data_map, retired);
+  renew_part (&priv->control, &priv->control_map, &priv->parts.control, &priv->parts.control_size,
+              control, control_map, retired);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_DATA_BUFFER]);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_CONTROL_BUFFER]);
+
+  return TRUE;
 }
 
 /* A part may change as long as no client can be looking at it. */
@@ -402,7 +476,7 @@ io_stream_buffer_get_data_buffer (IOStreamBuffer *self)
 {
   g_return_val_if_fail (IO_IS_STREAM_BUFFER (self), NULL);
 
-  return get_private (self)->data;
+  return __atomic_load_n (&get_private (self)->data, __ATOMIC_ACQUIRE);
 }
 
 /**
@@ -454,7 +528,7 @@ io_stream_buffer_get_control_buffer (IOStreamBuffer *self)
 {
   g_return_val_if_fail (IO_IS_STREAM_BUFFER (self), NULL);
 
-  return get_private (self)->control;
+  return __atomic_load_n (&get_private (self)->control, __ATOMIC_ACQUIRE);
 }
 
 /**
@@ -502,7 +576,7 @@ io_stream_buffer_get_data_map (IOStreamBuffer *self)
 {
   g_return_val_if_fail (IO_IS_STREAM_BUFFER (self), NULL);
 
-  return get_private (self)->data_map;
+  return __atomic_load_n (&get_private (self)->data_map, __ATOMIC_ACQUIRE);
 }
 
 /**
@@ -522,7 +596,7 @@ io_stream_buffer_get_control_map (IOStreamBuffer *self)
 {
   g_return_val_if_fail (IO_IS_STREAM_BUFFER (self), NULL);
 
-  return get_private (self)->control_map;
+  return __atomic_load_n (&get_private (self)->control_map, __ATOMIC_ACQUIRE);
 }
 
 /**
@@ -551,7 +625,7 @@ io_stream_buffer_peek_data (IOStreamBuffer *self,
   if (length != NULL)
     *length = parts->data_size;
 
-  return parts->data;
+  return __atomic_load_n (&parts->data, __ATOMIC_ACQUIRE);
 }
 
 /**
@@ -578,7 +652,7 @@ io_stream_buffer_peek_control (IOStreamBuffer *self,
   if (length != NULL)
     *length = parts->control_size;
 
-  return parts->control;
+  return __atomic_load_n (&parts->control, __ATOMIC_ACQUIRE);
 }
 
 /**

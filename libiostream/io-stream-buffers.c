@@ -90,7 +90,7 @@ _io_stream_make_buffers (IOStream  *self,
 
   for (guint i = 0; i < priv->buffer_count; i++)
     g_ptr_array_add (buffers, io_stream_buffer_new (NULL, NULL));
-  if (buffers->len > 0 && !_io_stream_fill_pool (self, buffers, error))
+  if (buffers->len > 0 && !_io_stream_fill_pool (self, buffers, NULL, error))
     return FALSE;
 
   /* Nobody knows them yet, so nobody can listen. */

@@ -77,6 +77,7 @@ is_of_pool (IOMemoryBacking *pool,
 gboolean
 _io_stream_fill_pool (IOStream   *self,
                       GPtrArray  *buffers,
+                      GPtrArray  *retired,
                       GError    **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
@@ -95,8 +96,7 @@ _io_stream_fill_pool (IOStream   *self,
       g_autoptr (IOMemoryDescriptor) data = part_of_pool (pool, 0, priv->data_size, place);
       g_autoptr (IOMemoryDescriptor) control = part_of_pool (pool, control_start, priv->control_size, place);
 
-      _io_stream_buffer_replace (g_ptr_array_index (buffers, place), data, control);
-      if (!_io_stream_buffer_map (g_ptr_array_index (buffers, place), error))
+      if (!_io_stream_buffer_renew (g_ptr_array_index (buffers, place), data, control, retired, error))
         return FALSE;
     }
 
@@ -135,18 +135,18 @@ show_free_buffers (IOStreamPrivate *priv,
   g_mutex_unlock (&priv->lock);
 }
 
-/* The owner may be reading what the last client filled: as long as it has any
- * buffer, what it can have the address of stays mapped. */
+/* The owner may be reading what the last client filled, also in another thread:
+ * as long as it has any buffer, what it can have the address of stays mapped.
+ * @retired, with a reference, is where to put that, NULL for nowhere. */
 static gboolean
-retire_memory (IOStream  *self,
-               guint      n_owned,
-               GError   **error)
+begin_retirement (IOStream   *self,
+                  guint       n_owned,
+                  GPtrArray **retired,
+                  GError    **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
-  g_autoptr (GPtrArray) memory = g_ptr_array_new_with_free_func ((GDestroyNotify) _io_memory_backing_unref);
-  GHashTableIter iter;
-  gpointer backing;
 
+  *retired = NULL;
   if (n_owned == 0)
     {
       g_ptr_array_set_size (priv->old_pools, 0);
@@ -161,19 +161,16 @@ retire_memory (IOStream  *self,
       return FALSE;
     }
 
-  if (priv->pool != NULL)
-    g_ptr_array_add (memory, _io_memory_backing_ref (priv->pool));
-  g_hash_table_iter_init (&iter, priv->exposed);
-  while (g_hash_table_iter_next (&iter, &backing, NULL))
-    g_ptr_array_add (memory, _io_memory_backing_ref (backing));
-  g_ptr_array_add (priv->old_pools, g_steal_pointer (&memory));
+  *retired = g_ptr_array_new_with_free_func (g_object_unref);
+  g_ptr_array_add (priv->old_pools, g_ptr_array_ref (*retired));
 
   return TRUE;
 }
 
 static gboolean
-replace_pool (IOStream  *self,
-              GError   **error)
+replace_pool (IOStream   *self,
+              GPtrArray  *retired,
+              GError    **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
   g_autoptr (GPtrArray) buffers = g_ptr_array_new ();
@@ -185,7 +182,7 @@ replace_pool (IOStream  *self,
     if (is_of_pool (priv->pool, g_ptr_array_index (priv->buffers, id)))
       g_ptr_array_add (buffers, g_ptr_array_index (priv->buffers, id));
 
-  return _io_stream_fill_pool (self, buffers, error);
+  return _io_stream_fill_pool (self, buffers, retired, error);
 }
 
 static gboolean
@@ -240,6 +237,7 @@ static gboolean
 renew_buffer (IOStream        *self,
               IOStreamBuffer  *buffer,
               GHashTable      *renewed,
+              GPtrArray       *retired,
               GError         **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
@@ -258,16 +256,15 @@ renew_buffer (IOStream        *self,
   if ((data != NULL && new_data == NULL) || (control != NULL && new_control == NULL))
     return FALSE;
 
-  _io_stream_buffer_replace (buffer, new_data, new_control);
-
-  return _io_stream_buffer_map (buffer, error);
+  return _io_stream_buffer_renew (buffer, new_data, new_control, retired, error);
 }
 
 /* Memory that the application gave: what the library itself made for it is
  * replaced, what came from outside it must replace itself. */
 static gboolean
-replace_foreign (IOStream  *self,
-                 GError   **error)
+replace_foreign (IOStream   *self,
+                 GPtrArray  *retired,
+                 GError    **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
   g_autoptr (GHashTable) renewed = NULL;
@@ -286,7 +283,7 @@ replace_foreign (IOStream  *self,
 
   renewed = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) _io_memory_backing_unref);
   for (guint id = 0; id < priv->buffers->len; id++)
-    if (!renew_buffer (self, g_ptr_array_index (priv->buffers, id), renewed, error))
+    if (!renew_buffer (self, g_ptr_array_index (priv->buffers, id), renewed, retired, error))
       return FALSE;
 
   return TRUE;
@@ -299,6 +296,7 @@ _io_stream_refresh_memory (IOStream  *self,
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
   g_autoptr (GArray) hidden = NULL;
+  g_autoptr (GPtrArray) retired = NULL;
   guint n_owned;
   gboolean done;
 
@@ -307,7 +305,8 @@ _io_stream_refresh_memory (IOStream  *self,
 
   hidden = g_array_new (FALSE, FALSE, sizeof (guint32));
   n_owned = hide_free_buffers (priv, hidden);
-  done = retire_memory (self, n_owned, error) && replace_foreign (self, error) && replace_pool (self, error);
+  done = begin_retirement (self, n_owned, &retired, error) && replace_foreign (self, retired, error) &&
+         replace_pool (self, retired, error);
   show_free_buffers (priv, hidden);
   if (!done)
     return FALSE;

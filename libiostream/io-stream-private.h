@@ -29,7 +29,7 @@ typedef struct {
   IOMemoryBacking   *pool;          /* memory of the buffers made by the stream */
   gboolean           pool_used;     /* a client could write it: replace it */
   GHashTable        *exposed;       /* IOMemoryBacking that a client could write, not the pool */
-  GPtrArray         *old_pools;     /* of GPtrArray of IOMemoryBacking: replaced, and the owner
+  GPtrArray         *old_pools;     /* of GPtrArray of memory and maps: replaced, and the owner
                                        may still look at them */
   IOStreamQueues    *queues;        /* made by hand, for the next open */
   IOStreamBufferQueue *output_queue;
@@ -64,9 +64,11 @@ gboolean         _io_stream_check_closed    (IOStream      *self,
                                              GError       **error);
 
 /* What lies behind the buffers (io-stream-memory.c) */
-/* New memory for @buffers, which the stream itself made. */
+/* New memory for @buffers, which the stream itself made; @retired as for
+ * _io_stream_buffer_renew(). */
 gboolean         _io_stream_fill_pool       (IOStream      *self,
                                              GPtrArray     *buffers,
+                                             GPtrArray     *retired,
                                              GError       **error);
 /* Before an open. */
 gboolean         _io_stream_refresh_memory  (IOStream      *self,

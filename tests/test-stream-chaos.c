@@ -459,6 +459,167 @@ test_chaos (void)
     }
 }
 
+/* Threads that do what may be done in any thread, while the owner grows and the
+ * client comes and goes. */
+
+typedef struct {
+  IOWorkLoop         *loop;
+  IOStream           *stream;
+  IOStreamConnection *client;
+  GAsyncQueue        *taken;      /* of IOStreamBufferQueueEntry */
+  int                 is_over;
+  int                 n_sent;
+  int                 n_called;
+} Storm;
+
+static gpointer
+send_thread (gpointer data)
+{
+  Storm *storm = data;
+
+  while (!g_atomic_int_get (&storm->is_over))
+    {
+      IOStreamBuffer *buffer = io_stream_acquire_buffer (storm->stream, NULL);
+
+      if (buffer != NULL)
+        memset (io_stream_buffer_peek_data (buffer, NULL), 1, 64);
+      if (buffer != NULL && io_stream_send_buffer (storm->stream, buffer, NULL))
+        g_atomic_int_inc (&storm->n_sent);
+      else
+        {
+          if (buffer != NULL)
+            io_stream_release_buffer (storm->stream, buffer);
+          io_stream_wait_buffer (storm->stream, 100, NULL, NULL);
+        }
+      io_stream_get_state (storm->stream);
+      io_stream_get_mode (storm->stream);
+    }
+
+  return NULL;
+}
+
+/* Also what belongs to an open that is over. */
+static gpointer
+return_thread (gpointer data)
+{
+  Storm *storm = data;
+
+  while (!g_atomic_int_get (&storm->is_over))
+    {
+      g_autofree IOStreamBufferQueueEntry *entry = g_async_queue_timeout_pop (storm->taken, 1000);
+
+      if (entry != NULL)
+        io_stream_connection_return_entry (storm->client, entry, NULL);
+      io_stream_connection_send_input_notification (storm->client, 1, NULL);
+    }
+
+  return NULL;
+}
+
+static gpointer
+call_thread (gpointer data)
+{
+  Storm *storm = data;
+
+  while (!g_atomic_int_get (&storm->is_over))
+    if (io_stream_connection_send_input_sync_notification (storm->client, 1, NULL, NULL))
+      g_atomic_int_inc (&storm->n_called);
+
+  return NULL;
+}
+
+static gboolean
+grow_cb (gpointer data)
+{
+  Storm *storm = data;
+  g_autoptr (IOMemoryDescriptor) memory =
+    IO_MEMORY_DESCRIPTOR (io_buffer_memory_descriptor_new (4096, IO_STREAM_PEER_ACCESS_READ_WRITE, NULL));
+  g_autoptr (IOStreamBuffer) buffer = io_stream_buffer_new (memory, NULL);
+
+  if (io_stream_get_buffer_count (storm->stream) < 14)
+    io_stream_add_buffer (storm->stream, buffer, NULL);
+
+  return TRUE;
+}
+
+static gboolean
+terminate_cb (gpointer data)
+{
+  Storm *storm = data;
+
+  io_service_terminate (IO_SERVICE (storm->stream));
+
+  return TRUE;
+}
+
+static void
+take_all (Storm *storm)
+{
+  IOStreamBufferQueueEntry entry;
+
+  for (guint i = 0; i < 20; i++)
+    {
+      io_stream_connection_wait (storm->client, 200, NULL, NULL);
+      while (io_stream_connection_dequeue_output_entry (storm->client, &entry))
+        g_async_queue_push (storm->taken, g_memdup2 (&entry, sizeof entry));
+      if (i % 5 == 0)
+        io_work_loop_run_action (storm->loop, grow_cb, storm);
+      if (i == 10)
+        io_stream_connection_send_input_sync_notification (storm->client, 1, NULL, NULL);
+      while (i % 7 == 0 && g_main_context_iteration (NULL, FALSE))
+        ;
+    }
+}
+
+static void
+test_storm (void)
+{
+  static const GThreadFunc funcs[] = { send_thread, send_thread, return_thread, return_thread, call_thread };
+  GThread *threads[G_N_ELEMENTS (funcs)];
+  Storm storm = { 0, };
+  g_autoptr (GError) error = NULL;
+  guint n_fds;
+
+  g_main_context_iteration (NULL, FALSE);
+  n_fds = count_fds ();
+  storm.taken = g_async_queue_new_full (g_free);
+  storm.loop = io_work_loop_new ("storm");
+  storm.stream = g_object_new (IO_TYPE_STREAM, "name", "storm", "work-loop", storm.loop,
+                               "buffer-count", N_BUFFERS, "data-size", (guint64) 64, "queue-length", 16,
+                               "peer-access", IO_STREAM_PEER_ACCESS_READ_WRITE, NULL);
+  g_assert_true (io_service_register (IO_SERVICE (storm.stream), &error));
+  storm.client = io_stream_connection_new_for_name ("storm", NULL, &error);
+  g_assert_no_error (error);
+  for (guint i = 0; i < G_N_ELEMENTS (funcs); i++)
+    threads[i] = g_thread_new ("storm", funcs[i], &storm);
+
+  for (guint round = 0; round < 15; round++)
+    {
+      g_assert_true (io_connection_open (IO_CONNECTION (storm.client), 0, NULL, &error));
+      stream_util_start (storm.client);
+      take_all (&storm);
+      io_connection_close (IO_CONNECTION (storm.client), NULL, NULL);
+    }
+  g_assert_true (io_connection_open (IO_CONNECTION (storm.client), 0, NULL, &error));
+  stream_util_start (storm.client);
+  io_work_loop_run_action (storm.loop, terminate_cb, &storm);
+  take_all (&storm);
+
+  g_atomic_int_set (&storm.is_over, TRUE);
+  for (guint i = 0; i < G_N_ELEMENTS (funcs); i++)
+    g_thread_join (threads[i]);
+  g_assert_cmpint (storm.n_sent, >, 0);
+  g_assert_cmpint (storm.n_called, >, 0);
+  io_connection_hang_up (IO_CONNECTION (storm.client));
+  stream_util_settle ();
+  g_assert_finalize_object (storm.client);
+  io_work_loop_shut_down (storm.loop);
+  g_assert_finalize_object (storm.stream);
+  g_assert_finalize_object (storm.loop);
+  g_async_queue_unref (storm.taken);
+  g_assert_cmpuint (count_fds (), ==, n_fds);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -469,6 +630,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
   dir = stream_util_make_runtime_dir ();
   g_test_add_func ("/stream-chaos/one-process", test_chaos);
+  g_test_add_func ("/stream-chaos/threads", test_storm);
   result = g_test_run ();
   stream_util_remove_runtime_dir (dir);
 
