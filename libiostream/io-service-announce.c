@@ -6,10 +6,10 @@
 
 #include "io-user-client-private.h"
 
-/* Who opens and who has closed is told to all others, so that one call makes
- * as many packets as there are clients. A client that does it all day must not
- * keep everybody busy: attempts beyond the bound are not told, closes are told
- * once, later. */
+/* Who opens and who has closed, and whether a stream pauses, is told to all
+ * others, so that one call makes as many packets as there are clients. A client
+ * that does it all day must not keep everybody busy: attempts beyond the bound
+ * are not told, what has become of the rest is told once, later. */
 
 static gint64
 get_end (const IOAnnouncements *told)
@@ -47,6 +47,16 @@ count (IOService    *self,
   return TRUE;
 }
 
+static void
+schedule (IOService *self)
+{
+  IOServicePrivate *priv = _io_service_get_private (self);
+
+  if (priv->due_at == 0)
+    priv->due_at = g_get_monotonic_time () + G_USEC_PER_SEC;
+  _io_service_schedule (self, priv->due_at);
+}
+
 gboolean
 _io_service_announce_attempt (IOService    *self,
                               IOUserClient *client)
@@ -72,25 +82,47 @@ _io_service_announce_close (IOService    *self,
       return;
     }
 
-  if (priv->close_due == 0)
-    priv->close_due = g_get_monotonic_time () + G_USEC_PER_SEC;
-  _io_service_schedule (self, priv->close_due);
+  priv->close_due = TRUE;
+  schedule (self);
+}
+
+void
+_io_service_announce_state (IOService *self,
+                            guint      type)
+{
+  IOServicePrivate *priv = _io_service_get_private (self);
+
+  if (priv->state_due == 0 && has_room (&priv->told_states, IO_SERVICE_TOLD_OF_CLIENT))
+    {
+      priv->told_states.n++;
+      _io_service_tell (self, type, NULL, NULL);
+      return;
+    }
+
+  priv->state_due = type;
+  schedule (self);
 }
 
 gint64
 _io_service_serve_announcements (IOService *self)
 {
   IOServicePrivate *priv = _io_service_get_private (self);
+  gboolean closed = priv->close_due;
+  guint state = priv->state_due;
 
-  if (priv->close_due == 0)
+  if (priv->due_at == 0)
     return -1;
-  if (g_get_monotonic_time () < priv->close_due)
-    return priv->close_due;
+  if (g_get_monotonic_time () < priv->due_at)
+    return priv->due_at;
 
+  priv->due_at = 0;
+  priv->close_due = FALSE;
+  priv->state_due = 0;
   /* If somebody has it open again, there will be another close. */
-  priv->close_due = 0;
-  if (!priv->inactive && !io_service_is_open (self, NULL))
+  if (closed && !priv->inactive && !io_service_is_open (self, NULL))
     _io_service_tell (self, IO_SERVICE_MESSAGE_WAS_CLOSED, NULL, NULL);
+  if (state != 0)
+    _io_service_tell (self, state, NULL, NULL);
 
-  return -1;
+  return priv->due_at != 0 ? priv->due_at : -1;
 }

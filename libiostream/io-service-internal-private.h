@@ -34,7 +34,10 @@ typedef struct {
   guint64       opens;        /* how many there were */
   guint64       asked;        /* after how many of them to close was asked for */
   IOAnnouncements told;
-  gint64        close_due;    /* when a close that was not told is told; 0: none */
+  IOAnnouncements told_states;
+  gint64        due_at;       /* when what was not told is told; 0: nothing is */
+  gboolean      close_due;
+  guint         state_due;    /* the message, or 0 */
   GList        *watches;      /* of Watch */
   GList        *interests;    /* of Interest */
   guint         last_interest;

@@ -75,6 +75,10 @@ gboolean      _io_service_withdraw       (IOService            *self,
 /* Sends a client that watches what has changed, as far as it reads. */
 void          _io_service_tell_attributes (IOService           *self,
                                           IOUserClient         *client);
+/* Tells everybody a message that the next one of this kind makes obsolete: now,
+ * or if there are many, the last one of a second. */
+void          _io_service_announce_state  (IOService           *self,
+                                           guint                type);
 /* A subclass is inside of a method in which nothing may be closed or
  * terminated; calls nest. */
 void          _io_service_begin_method   (IOService            *self);

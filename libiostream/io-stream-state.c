@@ -131,9 +131,9 @@ tell_change (IOStream      *self,
 {
   _io_stream_publish_state (self);
   if (target == IO_STREAM_STATE_SUSPENDED)
-    _io_service_tell (IO_SERVICE (self), IO_SERVICE_MESSAGE_SUSPENDED, NULL, NULL);
+    _io_service_announce_state (IO_SERVICE (self), IO_SERVICE_MESSAGE_SUSPENDED);
   else if (target == IO_STREAM_STATE_RUNNING && previous == IO_STREAM_STATE_SUSPENDED)
-    _io_service_tell (IO_SERVICE (self), IO_SERVICE_MESSAGE_RESUMED, NULL, NULL);
+    _io_service_announce_state (IO_SERVICE (self), IO_SERVICE_MESSAGE_RESUMED);
 }
 
 /* The new state first, so that the method can send buffers; back if it

@@ -116,7 +116,7 @@ owner_thread (gpointer data)
 
   while ((body = raw_receive_packet (owner->fd, &header, fds, &n_fds)) != NULL)
     {
-      GVariant *answer = g_variant_new ("()");
+      GVariant *answer = NULL;
 
       if (header.opcode == IO_OPCODE_HELLO)
         {
