@@ -43,7 +43,7 @@ typedef struct {
   _Atomic guint      n_waiters;     /* looked at without the lock */
   GPtrArray         *buffers;       /* of IOStreamBuffer */
   IOLoanBook         book;
-  IOStreamMode       mode;
+  _Atomic IOStreamMode mode;      /* looked at by the port without the lock */
   IOStreamState      state;
   gboolean           mode_changing; /* nothing can be sent meanwhile */
   gboolean           timestamps;

@@ -186,7 +186,7 @@ void
 /* Packets between two threads of one process order what they do. Which socket
  * is at the other end cannot be asked for, so one word stands for all. A packet
  * that is there to be read was sent before its reader asked for the
- * descriptor. */
+ * descriptor, and one that is sent without GIO follows such a question. */
 static char packets;
 
 gssize
