@@ -27,6 +27,12 @@
  * that is known and has a value of the wrong type, for which Apple's matching is
  * never satisfied, is an error here, %IO_STREAM_ERROR_BAD_ARGUMENT.
  *
+ * # Names of classes
+ *
+ * The name of a class is that of its #GType. For a class that is written in
+ * Python it has the module in it, as in `__main__+Lamp`, unless the class says
+ * `__gtype_name__ = 'Lamp'`.
+ *
  * # Values of attributes
  *
  * A dictionary among the attributes is compared on the keys that the matching

@@ -82,6 +82,17 @@ class TestExamples(TestCase):
         printer.send_signal(signal.SIGINT)
         self.finish(printer)
 
+    def test_lamp(self):
+        user = self.run_example('lamp-user.py')
+        lamp = self.run_example('lamp.py')
+        self.assertEqual(self.finish(user).splitlines(), [
+            'found lamp', 'from 0 to 30',
+            'Lamp.on_set: ValueError: 200 is more than 100',
+            'fading from 30', 'fading from 20', 'fading from 10', 'dark',
+            'level is 0', 'it was 30 20 10 0'])
+        lamp.send_signal(signal.SIGINT)
+        self.assertEqual(self.finish(lamp), '')
+
     def test_errors(self):
         self.assertEqual(self.finish(self.run_example('errors.py')),
                          'there is no nobody\n')
