@@ -73,6 +73,8 @@ port_hang_up (gpointer owner)
 {
   IOInterruptLink *self = owner;
 
+  if (self->client != NULL)
+    _io_user_client_discharge (self->client, IO_CHARGE_INTERRUPTS);
   _io_shared_interrupt_controller_lose (self->controller, self);
 }
 

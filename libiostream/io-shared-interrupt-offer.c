@@ -11,7 +11,6 @@
  * client and sends it, INTERRUPTS_READY seals it. */
 
 static G_DEFINE_QUARK (io-shared-interrupt-controller, offer)
-static G_DEFINE_QUARK (io-interrupt-link, connected)
 
 static IOSharedInterruptController *
 find_offer (IOUserClient  *client,
@@ -45,21 +44,25 @@ static void
 watch_client (IOSharedInterruptController *self,
               IOUserClient                *client)
 {
-  if (g_object_get_qdata (G_OBJECT (client), connected_quark ()) == self)
+  if (g_signal_handler_find (client, G_SIGNAL_MATCH_FUNC | G_SIGNAL_MATCH_DATA, 0, 0, NULL,
+                             connected_changed_cb, self) != 0)
     return;
 
-  g_object_set_qdata (G_OBJECT (client), connected_quark (), self);
   g_signal_connect_object (client, "notify::connected", G_CALLBACK (connected_changed_cb), self, 0);
 }
 
 static gboolean
 check_limits (IOSharedInterruptController  *self,
               IOUserClient                 *client,
+              gboolean                      replaces,
               GError                      **error)
 {
   guint n_vectors = io_interrupt_controller_get_n_vectors (IO_INTERRUPT_CONTROLLER (self));
   g_autofree char *purpose = g_strdup_printf ("share %u interrupts", n_vectors);
 
+  /* It has given up the end that it had. */
+  if (!replaces)
+    _io_user_client_discharge (client, IO_CHARGE_INTERRUPTS);
   return _io_user_client_charge (client, IO_CHARGE_INTERRUPTS,
                                  2 * _io_interrupt_region_get_size (n_vectors), purpose, error);
 }
@@ -76,7 +79,7 @@ answer_get (IOSharedInterruptController  *self,
   g_autoptr (IOInterruptLink) link = NULL;
 
   if (!_io_interrupt_controller_check (IO_INTERRUPT_CONTROLLER (self), "share", 0, error) ||
-      !check_limits (self, client, error))
+      !check_limits (self, client, old != NULL, error))
     return NULL;
   if (old != NULL)
     _io_shared_interrupt_controller_lose (self, old);
