@@ -234,13 +234,14 @@ test_limits (Fixture       *f,
 {
   G_GNUC_UNUSED g_autoptr (GBytes) small = methods_new_bytes (4096);
   g_autoptr (GBytes) fits = methods_new_bytes (70000);
-  g_autoptr (GBytes) large = methods_new_bytes (70001);
+  g_autoptr (GBytes) large = methods_new_bytes ((128 << 10) + 70001);
 
   /* Set before the client came. */
   g_assert_finalize_object (f->connection);
   settle (f);
   g_atomic_int_set (&f->service->n_closed, 0);
-  f->service->max_bytes = 70000;
+  /* the arguments, rounded up, and the answer */
+  f->service->max_bytes = (128 << 10) + 70000;
   f->connection = stream_util_connect_plain (IO_SERVICE (f->service), NULL);
   check_echo (f, 0, 70000);
   assert_call_fails (f, METHOD_LENGTH, NULL, 0, large, 1, 0, IO_STREAM_ERROR_NO_RESOURCES);
