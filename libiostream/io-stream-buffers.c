@@ -290,7 +290,8 @@ copy_buffer (gconstpointer source,
  * In the thread of the stream. Fails with %IO_STREAM_ERROR_STILL_OPEN if the
  * queues of the client cannot hold them, %IO_STREAM_ERROR_BUSY for a buffer
  * that is in a stream already or twice in @buffers,
- * %IO_STREAM_ERROR_NO_RESOURCES beyond %IO_STREAM_MAX_BUFFERS,
+ * %IO_STREAM_ERROR_NO_RESOURCES beyond %IO_STREAM_MAX_BUFFERS or the memory
+ * that the client may have (io_user_client_set_limits()),
  * %IO_STREAM_ERROR_BAD_ARGUMENT for a part of 4 GiB or more,
  * %IO_STREAM_ERROR_UNSUPPORTED_MODE if clients must fill it and can only read
  * it, and %IO_STREAM_ERROR_VM_ERROR if memory cannot be mapped. Apple's
@@ -315,7 +316,8 @@ io_stream_add_buffers (IOStream   *self,
   priv = _io_stream_get_private (self);
   if (!_io_stream_ensure (self, error) ||
       !check_room (self, buffers->len, error) ||
-      !check_new_buffers (self, buffers, error))
+      !check_new_buffers (self, buffers, error) ||
+      !_io_stream_charge_link (self, buffers, error))
     return FALSE;
   if (buffers->len == 0)
     return TRUE;

@@ -332,6 +332,49 @@ _io_stream_is_fillable (IOStream       *self,
          (control != NULL && _io_memory_backing_is_peer_writable (_io_memory_descriptor_peek_backing (control)));
 }
 
+static guint64
+count_part (IOStreamPrivate    *priv,
+            IOMemoryDescriptor *part,
+            GHashTable         *seen)
+{
+  IOMemoryBacking *backing = part != NULL ? _io_memory_descriptor_peek_backing (part) : NULL;
+
+  if (backing == NULL || backing == priv->pool || !_io_memory_backing_is_peer_writable (backing) ||
+      !g_hash_table_add (seen, backing))
+    return 0;
+
+  return _io_memory_backing_get_size (backing);
+}
+
+static guint64
+count_parts (IOStreamPrivate *priv,
+             GPtrArray       *buffers,
+             GHashTable      *seen)
+{
+  guint64 sum = 0;
+
+  for (guint i = 0; i < buffers->len; i++)
+    sum += count_part (priv, io_stream_buffer_get_data_buffer (g_ptr_array_index (buffers, i)), seen) +
+           count_part (priv, io_stream_buffer_get_control_buffer (g_ptr_array_index (buffers, i)), seen);
+
+  return sum;
+}
+
+guint64
+_io_stream_count_memory (IOStreamPrivate *priv,
+                         GPtrArray       *more)
+{
+  g_autoptr (GHashTable) seen = g_hash_table_new (NULL, NULL);
+  guint64 sum = count_parts (priv, priv->buffers, seen);
+
+  if (more != NULL)
+    sum += count_parts (priv, more, seen);
+  if (priv->pool != NULL && priv->peer_access == IO_STREAM_PEER_ACCESS_READ_WRITE)
+    sum += _io_memory_backing_get_size (priv->pool);
+
+  return sum;
+}
+
 /* The client has mapped all it will ever map. */
 gboolean
 _io_stream_seal_memory (IOStream  *self,

@@ -20,18 +20,29 @@ link_of (IOStreamPrivate *priv,
 #define WARM_BYTES        (256 * 1024)
 #define MAX_COLLECT_EVERY 16
 
-/* What is made for this client alone: its two regions, and the buffers if it
- * can write them. */
+/* What is made for this client alone: its two regions, and what it can write of
+ * the buffers. */
 static guint64
 get_cost (IOStreamPrivate *priv)
 {
   guint length = priv->queues != NULL ? priv->queues->length : priv->queue_length;
-  guint64 cost = 2 * _io_region_get_size (_io_region_entry_count (length > 0 ? length : priv->buffers->len));
 
-  if (priv->pool != NULL && priv->peer_access == IO_STREAM_PEER_ACCESS_READ_WRITE)
-    cost += _io_memory_backing_get_size (priv->pool);
+  return 2 * _io_region_get_size (_io_region_entry_count (length > 0 ? length : priv->buffers->len)) +
+         _io_stream_count_memory (priv, NULL);
+}
 
-  return cost;
+gboolean
+_io_stream_charge_link (IOStream   *self,
+                        GPtrArray  *more,
+                        GError    **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  g_autofree char *purpose = g_strdup_printf ("add buffers to stream “%s”", io_service_get_name (IO_SERVICE (self)));
+
+  return priv->link == NULL ||
+         _io_user_client_charge (priv->link->client, IO_CHARGE_STREAM,
+                                 2 * _io_region_get_size (priv->link->own.entry_count) +
+                                 _io_stream_count_memory (priv, more), purpose, error);
 }
 
 static gboolean
@@ -94,9 +105,9 @@ take_queues (IOStreamPrivate  *priv,
 
 static gboolean
 make_link (IOStream      *self,
-                      IOUserClient  *client,
-                      guint          options,
-                      GError       **error)
+           IOUserClient  *client,
+           guint          options,
+           GError       **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
   IOStreamQueues *queues;

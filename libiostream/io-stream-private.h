@@ -78,6 +78,10 @@ gboolean         _io_stream_seal_memory     (IOStream      *self,
 /* Can clients write anything of this buffer, or has it no memory at all? */
 gboolean         _io_stream_is_fillable     (IOStream      *self,
                                              IOStreamBuffer *buffer);
+/* What a client can write of the buffers, and of @more, has to be made anew for
+ * the next one. In bytes. */
+guint64          _io_stream_count_memory    (IOStreamPrivate *priv,
+                                             GPtrArray       *more);
 /* What GET_BUFFERS and GET_MEMORY answer. */
 GVariant        *_io_stream_describe_buffers (IOStream     *self,
                                               guint         first);
@@ -110,6 +114,10 @@ gboolean         _io_stream_attach_interrupts (IOStream    *self,
 gboolean         _io_stream_make_link       (IOStream      *self,
                                              IOUserClient  *client,
                                              guint          options,
+                                             GError       **error);
+/* Charges the client that has it open for @more buffers. */
+gboolean         _io_stream_charge_link     (IOStream      *self,
+                                             GPtrArray     *more,
                                              GError       **error);
 void             _io_stream_close_link      (IOStream      *self,
                                              IOUserClient  *client);

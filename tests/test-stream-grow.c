@@ -4,6 +4,8 @@
 
 #include "grow-util.h"
 
+#include "libiostream/io-stream-private.h"
+
 #include <poll.h>
 
 static void
@@ -582,6 +584,30 @@ test_remove (StreamPair    *pair,
   g_assert_cmpuint (send_all (pair->stream), ==, 4);
 }
 
+static gboolean
+limit_cb (gpointer data)
+{
+  StreamPair *pair = data;
+  IOUserClient *client = _io_stream_get_private (pair->stream)->link->client;
+
+  io_user_client_set_limits (client, IO_STREAM_MAX_BUFFERS, 64 * 1024);
+
+  return TRUE;
+}
+
+/* What clients can write is theirs, however it came in. */
+static void
+test_charge (StreamPair    *pair,
+             gconstpointer  data)
+{
+  stream_util_on_loop (pair, limit_cb, pair);
+  grow_util_add (pair, 3, IO_STREAM_PEER_ACCESS_READ_WRITE, 0);
+  grow_util_add (pair, 10, IO_STREAM_PEER_ACCESS_READ_WRITE, IO_STREAM_ERROR_NO_RESOURCES);
+  grow_util_add (pair, 10, IO_STREAM_PEER_ACCESS_READ, 0);
+  grow_util_add (pair, 1, IO_STREAM_PEER_ACCESS_READ_WRITE, 0);
+  g_assert_cmpuint (io_stream_get_buffer_count (pair->stream), ==, 16);
+}
+
 #define ADD(path, up, func) g_test_add ("/stream-grow/" path, StreamPair, NULL, up, func, tear_down)
 
 int
@@ -609,6 +635,7 @@ main (int   argc,
   ADD ("close-meanwhile", set_up, test_close_meanwhile);
   ADD ("death", set_up, test_death);
   ADD ("threads", set_up, test_threads);
+  ADD ("charge", set_up, test_charge);
   ADD ("remove", set_up_exact, test_remove);
 
   status = g_test_run ();
