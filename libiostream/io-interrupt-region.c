@@ -5,6 +5,7 @@
 #include "io-interrupt-region-private.h"
 
 #include "io-error.h"
+#include "io-region-private.h"
 
 #define GROUP_SIZE (1u << IO_ABI_GROUP_SHIFT)
 
@@ -42,25 +43,17 @@ _io_interrupt_region_create (IOInterruptRegion  *self,
                              GError            **error)
 {
   g_autoptr (IOMemoryBacking) backing = NULL;
-  gboolean is_owners = side == IO_ABI_SIDE_OWNER;
   guint8 *base;
 
-  backing = _io_memory_backing_new (is_owners ? "owner-interrupts" : "client-interrupts",
-                                    _io_interrupt_region_get_size (n_vectors),
-                                    is_owners ? IO_STREAM_PEER_ACCESS_READ : IO_STREAM_PEER_ACCESS_READ_WRITE,
-                                    error);
-  if (backing == NULL)
-    return FALSE;
-
-  base = _io_memory_backing_map (backing, TRUE, error);
+  base = _io_region_make_page (&backing, side == IO_ABI_SIDE_OWNER ? "owner-interrupts" : "client-interrupts", side,
+                               _io_interrupt_region_get_size (n_vectors), error);
   if (base == NULL)
     return FALSE;
 
   write_header ((IOAbiInterruptRegion *) base, side, n_vectors);
-  if (!is_owners && !_io_memory_backing_give_up_writing (backing, error))
+  if (!_io_region_publish_page (backing, side, error))
     return FALSE;
 
-  _io_memory_backing_dont_fork (backing);
   self->page = (IOAbiInterruptRegion *) base;
   self->backing = g_steal_pointer (&backing);
   self->n_vectors = n_vectors;
@@ -113,19 +106,12 @@ _io_interrupt_region_attach (IOInterruptRegion  *self,
                              GError            **error)
 {
   g_autoptr (IOMemoryBacking) backing = NULL;
-  gboolean read_only = side == IO_ABI_SIDE_OWNER;
-  gsize size = _io_interrupt_region_get_size (n_vectors);
   guint8 *base;
 
-  backing = _io_memory_backing_new_take_fd (fd, size, size + 0x100000, read_only, FALSE, error);
-  if (backing == NULL)
-    return FALSE;
-
-  base = _io_memory_backing_map (backing, !read_only, error);
+  base = _io_region_open_page (&backing, fd, side, _io_interrupt_region_get_size (n_vectors), error);
   if (base == NULL || !check_header ((IOAbiInterruptRegion *) base, side, n_vectors, error))
     return FALSE;
 
-  _io_memory_backing_dont_fork (backing);
   _io_memory_backing_close_fd (backing);
   self->page = (IOAbiInterruptRegion *) base;
   self->backing = g_steal_pointer (&backing);

@@ -20,6 +20,26 @@ typedef struct {
  * happens in every run and not after months. */
 #define IO_REGION_START_INDEX (G_GUINT64_CONSTANT (0x100000000) - 5)
 
+/* What all regions of two sides have in common, for those that are laid out
+ * otherwise. @backing is the caller's even where these fail. The owner makes the
+ * page, maps it writable, fills it, and publishes it: it keeps its own one
+ * sealed, and of the client's a map that only reads. */
+guint8  *_io_region_make_page    (IOMemoryBacking **backing,
+                                  const char       *name,
+                                  IOAbiSide         side,
+                                  gsize             size,
+                                  GError          **error);
+gboolean _io_region_publish_page (IOMemoryBacking  *backing,
+                                  IOAbiSide         side,
+                                  GError          **error);
+/* The client maps it, and checks what is in it. Takes over @fd, also when it
+ * fails. */
+guint8  *_io_region_open_page    (IOMemoryBacking **backing,
+                                  int               fd,
+                                  IOAbiSide         side,
+                                  gsize             size,
+                                  GError          **error);
+
 /* The least number of entries a ring for @queue_length buffers has. */
 guint32  _io_region_entry_count (guint32     queue_length);
 gsize    _io_region_get_size    (guint32     entry_count);

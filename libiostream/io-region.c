@@ -29,6 +29,55 @@ side_name (IOAbiSide side)
   return side == IO_ABI_SIDE_OWNER ? "owner" : "client";
 }
 
+guint8 *
+_io_region_make_page (IOMemoryBacking **backing,
+                      const char       *name,
+                      IOAbiSide         side,
+                      gsize             size,
+                      GError          **error)
+{
+  *backing = _io_memory_backing_new (name, size,
+                                     side == IO_ABI_SIDE_OWNER ? IO_STREAM_PEER_ACCESS_READ
+                                                               : IO_STREAM_PEER_ACCESS_READ_WRITE,
+                                     error);
+
+  return *backing != NULL ? _io_memory_backing_map (*backing, TRUE, error) : NULL;
+}
+
+gboolean
+_io_region_publish_page (IOMemoryBacking  *backing,
+                         IOAbiSide         side,
+                         GError          **error)
+{
+  if (side == IO_ABI_SIDE_CLIENT && !_io_memory_backing_give_up_writing (backing, error))
+    return FALSE;
+
+  _io_memory_backing_dont_fork (backing);
+
+  return TRUE;
+}
+
+guint8 *
+_io_region_open_page (IOMemoryBacking **backing,
+                      int               fd,
+                      IOAbiSide         side,
+                      gsize             size,
+                      GError          **error)
+{
+  gboolean read_only = side == IO_ABI_SIDE_OWNER;
+  guint8 *base;
+
+  *backing = _io_memory_backing_new_take_fd (fd, size, size + 0x100000, read_only, FALSE, error);
+  if (*backing == NULL)
+    return NULL;
+
+  base = _io_memory_backing_map (*backing, !read_only, error);
+  if (base != NULL)
+    _io_memory_backing_dont_fork (*backing);
+
+  return base;
+}
+
 static void
 write_header (IOAbiRegion *page,
               IOAbiSide    side,
@@ -57,22 +106,15 @@ _io_region_create (IORegion   *self,
   g_autoptr (IOMemoryBacking) backing = NULL;
   guint8 *base = NULL;
 
-  backing = _io_memory_backing_new (side_name (side), _io_region_get_size (entry_count),
-                                    side == IO_ABI_SIDE_OWNER ? IO_STREAM_PEER_ACCESS_READ
-                                                              : IO_STREAM_PEER_ACCESS_READ_WRITE,
-                                    error);
-  if (backing == NULL)
-    return FALSE;
-
-  base = _io_memory_backing_map (backing, TRUE, error);
+  base = _io_region_make_page (&backing, side_name (side), side,
+                               _io_region_get_size (entry_count), error);
   if (base == NULL)
     return FALSE;
 
   write_header ((IOAbiRegion *) base, side, entry_count, start_index);
-  if (side == IO_ABI_SIDE_CLIENT && !_io_memory_backing_give_up_writing (backing, error))
+  if (!_io_region_publish_page (backing, side, error))
     return FALSE;
 
-  _io_memory_backing_dont_fork (backing);
   self->page = (IOAbiRegion *) base;
   self->backing = g_steal_pointer (&backing);
   self->entry_count = entry_count;
@@ -126,19 +168,12 @@ _io_region_attach (IORegion   *self,
                    GError    **error)
 {
   g_autoptr (IOMemoryBacking) backing = NULL;
-  gboolean read_only = side == IO_ABI_SIDE_OWNER;
-  gsize size = _io_region_get_size (entry_count);
   guint8 *base = NULL;
 
-  backing = _io_memory_backing_new_take_fd (fd, size, size + 0x100000, read_only, FALSE, error);
-  if (backing == NULL)
-    return FALSE;
-
-  base = _io_memory_backing_map (backing, !read_only, error);
+  base = _io_region_open_page (&backing, fd, side, _io_region_get_size (entry_count), error);
   if (base == NULL || !check_header ((IOAbiRegion *) base, side, entry_count, error))
     return FALSE;
 
-  _io_memory_backing_dont_fork (backing);
   _io_memory_backing_close_fd (backing);
   self->page = (IOAbiRegion *) base;
   self->backing = g_steal_pointer (&backing);
