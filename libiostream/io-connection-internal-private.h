@@ -160,6 +160,11 @@ void        _io_connection_lose         (IOConnection            *self,
                                          IOStreamError            code,
                                          const char              *format,
                                          ...) G_GNUC_PRINTF (3, 4);
+/* What is impossible in an answer ends the connection. Returns NULL. */
+gpointer    _io_connection_break_off    (IOConnection            *self,
+                                         IOOpcode                 opcode,
+                                         const char              *text,
+                                         GError                 **error);
 
 /* io-connection-events.c */
 void        _io_connection_class_init_events (IOConnectionClass   *klass);

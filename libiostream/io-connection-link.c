@@ -188,6 +188,19 @@ _io_connection_lose (IOConnection  *self,
                            _io_connection_get_label (self), reason), reason);
 }
 
+gpointer
+_io_connection_break_off (IOConnection  *self,
+                          IOOpcode       opcode,
+                          const char    *text,
+                          GError       **error)
+{
+  _io_connection_lose (self, IO_STREAM_ERROR_IPC_ERROR, "the owner broke the protocol: %s", text);
+  g_propagate_error (error, _io_connection_new_error (self, opcode, IO_STREAM_ERROR_IPC_ERROR,
+                                                      "%s", text));
+
+  return NULL;
+}
+
 void
 _io_connection_fail (IOConnection *self,
                      GError       *error)

@@ -32,18 +32,6 @@ typed_memory_free (gpointer data)
   g_free (memory);
 }
 
-static gpointer
-break_off (IOConnection  *self,
-           IOOpcode       opcode,
-           const char    *text,
-           GError       **error)
-{
-  _io_connection_lose (self, IO_STREAM_ERROR_IPC_ERROR, "the owner broke the protocol: %s", text);
-  g_propagate_error (error, _io_connection_new_error (self, opcode, IO_STREAM_ERROR_IPC_ERROR,
-                                                      "%s", text));
-  return NULL;
-}
-
 static gboolean
 is_same (const TypedMemory *memory,
          const TypedMemory *other)
@@ -124,7 +112,7 @@ take_memory (IOConnection  *self,
     return keep_memory (self, memory, backing);
   /* That need not be the owner's fault. */
   if (reason->code != IO_STREAM_ERROR_NO_MEMORY && reason->code != IO_STREAM_ERROR_NO_RESOURCES)
-    return break_off (self, IO_OPCODE_GET_MEMORY, reason->message, error);
+    return _io_connection_break_off (self, IO_OPCODE_GET_MEMORY, reason->message, error);
 
   g_propagate_error (error, g_steal_pointer (&reason));
   return NULL;
@@ -184,9 +172,9 @@ io_connection_get_memory (IOConnection  *self,
                  &memory.writable);
   memory.flags = flags;
   if (size == 0 || size > G_MAXSSIZE || memory.length > size || memory.offset > size - memory.length)
-    return break_off (self, IO_OPCODE_GET_MEMORY, "it gives memory that is not within itself", error);
+    return _io_connection_break_off (self, IO_OPCODE_GET_MEMORY, "it gives memory that is not within itself", error);
   if (fds == NULL || g_unix_fd_list_get_length (fds) != 1)
-    return break_off (self, IO_OPCODE_GET_MEMORY, "it gives memory without a descriptor", error);
+    return _io_connection_break_off (self, IO_OPCODE_GET_MEMORY, "it gives memory without a descriptor", error);
 
   list = g_unix_fd_list_steal_fds (fds, NULL);
 
@@ -246,12 +234,12 @@ io_connection_get_notification_port (IOConnection  *self,
   if (answer == NULL)
     return NULL;
   if (fds == NULL || g_unix_fd_list_get_length (fds) != 1)
-    return break_off (self, IO_OPCODE_GET_PORT, "it gives a port without a descriptor", error);
+    return _io_connection_break_off (self, IO_OPCODE_GET_PORT, "it gives a port without a descriptor", error);
 
   list = g_unix_fd_list_steal_fds (fds, NULL);
   if (is_bell (list[0]))
     return _io_notification_port_new (list[0], NULL, NULL, NULL, NULL);
 
   close (list[0]);
-  return break_off (self, IO_OPCODE_GET_PORT, "it gives a port that is none", error);
+  return _io_connection_break_off (self, IO_OPCODE_GET_PORT, "it gives a port that is none", error);
 }

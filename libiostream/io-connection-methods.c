@@ -170,20 +170,6 @@ build_args (const MethodCall *call)
                         call->max_scalars, call->max_structure);
 }
 
-/* What is impossible in an answer ends the connection. */
-static gboolean
-break_off (IOConnection  *self,
-           IOOpcode       opcode,
-           const char    *text,
-           GError       **error)
-{
-  _io_connection_lose (self, IO_STREAM_ERROR_IPC_ERROR, "the owner broke the protocol: %s", text);
-  g_propagate_error (error, _io_connection_new_error (self, opcode, IO_STREAM_ERROR_IPC_ERROR,
-                                                      "%s", text));
-
-  return FALSE;
-}
-
 /* Takes @reason over. It need not be the owner's fault. */
 static gboolean
 refuse_memory (IOConnection  *self,
@@ -194,7 +180,10 @@ refuse_memory (IOConnection  *self,
   g_autoptr (GError) owned = reason;
 
   if (reason->code != IO_STREAM_ERROR_NO_MEMORY && reason->code != IO_STREAM_ERROR_NO_RESOURCES)
-    return break_off (self, opcode, reason->message, error);
+    {
+      _io_connection_break_off (self, opcode, reason->message, error);
+      return FALSE;
+    }
 
   g_propagate_error (error, g_steal_pointer (&owned));
   return FALSE;
@@ -213,10 +202,7 @@ take_large (IOConnection  *self,
   GBytes *data;
 
   if (length > MIN (max, IO_EXTERNAL_METHOD_MAX_STRUCTURE))
-    {
-      break_off (self, call->opcode, "its answer is larger than it may be", error);
-      return NULL;
-    }
+    return _io_connection_break_off (self, call->opcode, "its answer is larger than it may be", error);
   if (length == 0)
     return NULL;
 
@@ -246,10 +232,7 @@ read_struct_answer (IOConnection  *self,
   g_variant_get_child (answer, 2, "t", &length);
   if (n_scalars > MIN (call->max_scalars, IO_EXTERNAL_METHOD_MAX_SCALARS) ||
       g_bytes_get_size (structure) > call->max_structure)
-    {
-      break_off (self, call->opcode, "its answer is more than was asked for", error);
-      return NULL;
-    }
+    return _io_connection_break_off (self, call->opcode, "its answer is more than was asked for", error);
   if (length > 0)
     {
       g_bytes_unref (structure);
@@ -290,10 +273,7 @@ read_typed_answer (IOConnection  *self,
       value = _io_method_data_unflatten (type, data);
     }
   if (value == NULL)
-    {
-      break_off (self, call->opcode, "its answer is not what it says", error);
-      return NULL;
-    }
+    return _io_connection_break_off (self, call->opcode, "its answer is not what it says", error);
   if (call->reply_type == NULL || g_variant_is_of_type (value, call->reply_type))
     return g_steal_pointer (&value);
 
@@ -355,7 +335,10 @@ take_transfer (IOConnection  *self,
   g_variant_get (answer, "(t)", &size);
   if (size < ask->size || size > 2 * (guint64) IO_EXTERNAL_METHOD_MAX_STRUCTURE ||
       fds == NULL || g_unix_fd_list_get_length (fds) != 1)
-    return break_off (self, IO_OPCODE_GET_TRANSFER, "it gives no memory for the arguments", error);
+    {
+      _io_connection_break_off (self, IO_OPCODE_GET_TRANSFER, "it gives no memory for the arguments", error);
+      return FALSE;
+    }
 
   methods->n_taken = MAX (methods->n_taken, ask->n_sent);
   /* A synchronous call was quicker, and has what the owner made later. */
