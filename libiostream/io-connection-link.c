@@ -188,6 +188,24 @@ _io_connection_lose (IOConnection  *self,
                            _io_connection_get_label (self), reason), reason);
 }
 
+void
+_io_connection_set_breach (IOConnection  *self,
+                           GError       **error,
+                           const char    *operation,
+                           const char    *format,
+                           ...)
+{
+  g_autofree char *why = NULL;
+  va_list args;
+
+  va_start (args, format);
+  why = g_strdup_vprintf (format, args);
+  va_end (args);
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_IPC_ERROR, "%s “%s”: %s",
+               operation, _io_connection_get_label (self), why);
+}
+
 gpointer
 _io_connection_break_off (IOConnection  *self,
                           IOOpcode       opcode,

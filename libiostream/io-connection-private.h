@@ -39,6 +39,12 @@ typedef struct {
   void     (*closed)    (IOConnection      *self);
 } IOConnectionHooks;
 
+/* The owner answered what cannot be. */
+void      _io_connection_set_breach  (IOConnection             *self,
+                                      GError                  **error,
+                                      const char               *operation,
+                                      const char               *format,
+                                      ...) G_GNUC_PRINTF (4, 5);
 void      _io_connection_set_hooks   (IOConnection             *self,
                                       const IOConnectionHooks  *hooks);
 /* One call and its answer, waiting no longer than the timeout of the

@@ -12,29 +12,8 @@
  * mapped. The owner may be hostile, so the answer is held against what is
  * possible. */
 
-static IOSharedDataQueue *
-fail_queue (IOConnection  *self,
-            GError       **error,
-            const char    *format,
-            ...) G_GNUC_PRINTF (3, 4);
-
-static IOSharedDataQueue *
-fail_queue (IOConnection  *self,
-            GError       **error,
-            const char    *format,
-            ...)
-{
-  g_autofree char *why = NULL;
-  va_list args;
-
-  va_start (args, format);
-  why = g_strdup_vprintf (format, args);
-  va_end (args);
-
-  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_IPC_ERROR,
-               "Cannot get a data queue of “%s”: %s", _io_connection_get_label (self), why);
-  return NULL;
-}
+#define fail_queue(self, error, ...) \
+  (_io_connection_set_breach ((self), error, "Cannot get a data queue of", __VA_ARGS__), NULL)
 
 static IOSharedDataQueue *
 attach_queue (IOConnection  *self,

@@ -12,29 +12,8 @@
  * already are never asked for again, so an owner cannot change what was there;
  * each answer brings at least one buffer, so it cannot go on for ever. */
 
-static gboolean
-fail_answer (IOStreamConnection  *self,
-             GError             **error,
-             const char          *format,
-             ...) G_GNUC_PRINTF (3, 4);
-
-static gboolean
-fail_answer (IOStreamConnection  *self,
-             GError             **error,
-             const char          *format,
-             ...)
-{
-  g_autofree char *why = NULL;
-  va_list args;
-
-  va_start (args, format);
-  why = g_strdup_vprintf (format, args);
-  va_end (args);
-
-  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_IPC_ERROR,
-               "Cannot use the buffers of stream “%s”: %s", io_connection_get_name (IO_CONNECTION (self)), why);
-  return FALSE;
-}
+#define fail_answer(self, error, ...) \
+  (_io_connection_set_breach (IO_CONNECTION (self), error, "Cannot use the buffers of stream", __VA_ARGS__), FALSE)
 
 void
 _io_stream_connection_begin_description (IOStreamConnection *self,

@@ -14,29 +14,8 @@
  * owner says of its buffers follows, READY says that all is mapped. The owner may be hostile, so
  * every answer is held against what is possible. */
 
-static gboolean
-fail_open (IOStreamConnection  *self,
-           GError             **error,
-           const char          *format,
-           ...) G_GNUC_PRINTF (3, 4);
-
-static gboolean
-fail_open (IOStreamConnection  *self,
-           GError             **error,
-           const char          *format,
-           ...)
-{
-  g_autofree char *why = NULL;
-  va_list args;
-
-  va_start (args, format);
-  why = g_strdup_vprintf (format, args);
-  va_end (args);
-
-  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_IPC_ERROR,
-               "Cannot open stream “%s”: %s", io_connection_get_name (IO_CONNECTION (self)), why);
-  return FALSE;
-}
+#define fail_open(self, error, ...) \
+  (_io_connection_set_breach (IO_CONNECTION (self), error, "Cannot open stream", __VA_ARGS__), FALSE)
 
 static int
 steal_fd (int  *fds,
