@@ -467,13 +467,21 @@ begin_close (IOConnection  *self,
 }
 
 static void
-end_close (IOConnection *self)
+end_close (IOConnection *self,
+           const GError *error)
 {
   G_GNUC_UNUSED g_autoptr (IOConnection) kept = g_object_ref (self);
   IOConnectionPrivate *priv = _io_connection_get_private (self);
 
   if (priv->phase != IO_PHASE_CLOSING)
     return;
+
+  /* The owner has not closed it, and keeps it open for us. */
+  if (g_error_matches (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BUSY) && priv->link == IO_LINK_UP)
+    {
+      priv->phase = IO_PHASE_OPEN;
+      return;
+    }
 
   priv->phase = IO_PHASE_CLOSED;
   _io_connection_run_closed (self);
@@ -489,7 +497,7 @@ close_answered (IOConnection *self,
 {
   g_autoptr (GTask) task = data;
 
-  end_close (self);
+  end_close (self, error);
   if (error != NULL)
     g_task_return_error (task, g_error_copy (error));
   else
@@ -607,7 +615,9 @@ io_connection_open_finish (IOConnection  *self,
  * for information then. Cancelled before the call, nothing happens.
  *
  * It fails with %IO_STREAM_ERROR_NOT_OPEN if the service is not open,
- * %IO_STREAM_ERROR_BUSY if it is being opened or closed,
+ * %IO_STREAM_ERROR_BUSY if it is being opened or closed, or if the owner cannot
+ * close it within a start, stop or suspend method (in both cases nothing has
+ * changed),
  * %IO_STREAM_ERROR_NOT_RESPONDING, and the reason of the end (mostly
  * %IO_STREAM_ERROR_OFFLINE) if the connection is lost.
  *
@@ -623,6 +633,7 @@ io_connection_close (IOConnection  *self,
 {
   G_GNUC_UNUSED g_autoptr (IOConnection) kept = NULL;
   g_autoptr (GVariant) answer = NULL;
+  g_autoptr (GError) reason = NULL;
 
   g_return_val_if_fail (IO_IS_CONNECTION (self), FALSE);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
@@ -633,10 +644,12 @@ io_connection_close (IOConnection  *self,
     return FALSE;
   if (begin_close (self, cancellable, error))
     {
-      answer = _io_connection_call (self, IO_OPCODE_CLOSE, NULL, cancellable, error);
-      end_close (self);
+      answer = _io_connection_call (self, IO_OPCODE_CLOSE, NULL, cancellable, &reason);
+      end_close (self, reason);
     }
   _io_connection_leave (self);
+  if (reason != NULL)
+    g_propagate_error (error, g_steal_pointer (&reason));
 
   return answer != NULL;
 }
@@ -674,7 +687,7 @@ io_connection_close_async (IOConnection        *self,
       if (_io_connection_start_call (self, IO_OPCODE_CLOSE, NULL, cancellable, close_answered,
                                      task, &error))
         return;
-      end_close (self);
+      end_close (self, NULL);
     }
 
   g_task_return_error (task, error);

@@ -569,6 +569,44 @@ test_call_in_method (StreamPair    *pair,
   stream_util_assert_works (io_stream_connection_stop (pair->client, NULL, err));
 }
 
+static void
+refused_cb (GObject      *object,
+            GAsyncResult *result,
+            gpointer      user_data)
+{
+  stream_util_assert_fails (io_service_terminate_finish (IO_SERVICE (object), result, err),
+                            IO_STREAM_ERROR_BUSY);
+  ++*(guint *) user_data;
+}
+
+static void
+end_hook (TestStream    *self,
+          IOStreamState  target)
+{
+  stream_util_assert_fails (io_connection_close (IO_CONNECTION (nest.client), NULL, err),
+                            IO_STREAM_ERROR_BUSY);
+  io_service_terminate_async (IO_SERVICE (self), NULL, refused_cb, &nest.depth);
+}
+
+/* Nothing is closed, at either end, and nothing ends. */
+static void
+test_end_in_method (StreamPair    *pair,
+                    gconstpointer  data)
+{
+  nest.client = pair->client;
+  nest.depth = 0;
+  ((TestStream *) pair->stream)->hook = end_hook;
+  stream_util_start (pair->client);
+  g_assert_true (io_connection_is_open (IO_CONNECTION (pair->client)));
+  g_assert_true (io_service_is_open (IO_SERVICE (pair->stream), NULL));
+  stream_util_assert_works (io_stream_connection_suspend (pair->client, NULL, err));
+  stream_util_assert_works (io_stream_connection_stop (pair->client, NULL, err));
+  stream_util_iterate_until (nest.depth == 3);
+  g_assert_false (io_service_is_inactive (IO_SERVICE (pair->stream)));
+  ((TestStream *) pair->stream)->hook = NULL;
+  stream_util_close (pair->client);
+}
+
 static gboolean
 deeper_cb (IOService    *service,
            IOUserClient *client,
@@ -1272,6 +1310,7 @@ main (int   argc,
   ADD ("other-thread", NULL, test_other_thread);
   ADD ("fork", NULL, test_fork);
   ADD_PAIR ("call-in-method", test_call_in_method);
+  ADD_PAIR ("end-in-method", test_end_in_method);
   ADD_PAIR ("connect-in-authorize", test_connect_in_authorize);
   ADD_PAIR ("wait", test_wait);
   ADD_PAIR ("beside-process", test_beside_process);
