@@ -402,12 +402,11 @@ make_transfer (IOUserClient  *self,
 
   while (rounded < size)
     rounded *= 2;
-  if (!_io_user_client_charge (self, IO_CHARGE_TRANSFER, rounded, "take arguments", NULL))
-    {
-      rounded = size;
-      if (!_io_user_client_charge (self, IO_CHARGE_TRANSFER, rounded, "take arguments", error))
-        return NULL;
-    }
+  /* What is not needed must not keep the answer from being made. */
+  if (!_io_user_client_charge (self, IO_CHARGE_TRANSFER, 2 * rounded, "take arguments", NULL))
+    rounded = size;
+  if (!_io_user_client_charge (self, IO_CHARGE_TRANSFER, rounded, "take arguments", error))
+    return NULL;
 
   return _io_memory_backing_new ("transfer", rounded, IO_STREAM_PEER_ACCESS_READ_WRITE, error);
 }

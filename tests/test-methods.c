@@ -240,7 +240,7 @@ test_limits (Fixture       *f,
   g_assert_finalize_object (f->connection);
   settle (f);
   g_atomic_int_set (&f->service->n_closed, 0);
-  /* the arguments, rounded up, and the answer */
+  /* the arguments, and the answer */
   f->service->max_bytes = (128 << 10) + 70000;
   f->connection = stream_util_connect_plain (IO_SERVICE (f->service), NULL);
   check_echo (f, 0, 70000);
