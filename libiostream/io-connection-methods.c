@@ -21,6 +21,7 @@ typedef struct {
   GVariant                 *parameters;     /* of a typed one */
   GVariantType             *reply_type;
   GBytes                   *large;          /* what goes through memory */
+  GSource                  *cancel_source;  /* while it waits for that */
 
   IOConnectionProgressFunc  progress;
   gpointer                  progress_data;
@@ -59,8 +60,17 @@ _io_connection_free_methods (IOConnection *self)
 }
 
 static void
+stop_waiting (MethodCall *call)
+{
+  if (call->cancel_source != NULL)
+    g_source_destroy (call->cancel_source);
+  g_clear_pointer (&call->cancel_source, g_source_unref);
+}
+
+static void
 method_call_clear (MethodCall *call)
 {
+  stop_waiting (call);
   if (call->progress_destroy != NULL)
     call->progress_destroy (call->progress_data);
   g_clear_pointer (&call->structure, g_bytes_unref);
@@ -292,6 +302,7 @@ typedef struct {
   gsize   size;
   guint   number;
   guint64 n_sent;   /* when it was asked for */
+  GTask  *task;     /* who asks; borrowed, and may be gone */
 } Ask;
 
 static gboolean
@@ -472,16 +483,54 @@ send_call (IOConnection *self,
   g_object_unref (task);
 }
 
+static GTask *
+pop_waiting (IOConnectionMethods *methods)
+{
+  GTask *task = g_queue_pop_head (&methods->waiting);
+
+  stop_waiting (g_task_get_task_data (task));
+
+  return task;
+}
+
 static void
 fail_first (IOConnectionMethods *methods,
             GError              *error)
 {
-  g_autoptr (GTask) task = g_queue_pop_head (&methods->waiting);
+  g_autoptr (GTask) task = pop_waiting (methods);
 
-  if (task != NULL)
-    g_task_return_error (task, error);
-  else
-    g_error_free (error);
+  g_task_return_error (task, error);
+}
+
+/* The owner may take its time, but the caller need not. */
+static gboolean
+waiting_cancelled_cb (GCancellable *cancellable,
+                      gpointer      user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  IOConnectionMethods *methods = _io_connection_ensure_methods (g_task_get_source_object (task));
+
+  g_queue_remove (&methods->waiting, task);
+  stop_waiting (g_task_get_task_data (task));
+  g_task_return_error_if_cancelled (task);
+
+  return G_SOURCE_REMOVE;
+}
+
+static void
+push_waiting (IOConnection *self,
+              GTask        *task)
+{
+  MethodCall *call = g_task_get_task_data (task);
+  GCancellable *cancellable = g_task_get_cancellable (task);
+
+  g_queue_push_tail (&_io_connection_ensure_methods (self)->waiting, task);
+  if (cancellable == NULL)
+    return;
+
+  call->cancel_source = g_cancellable_source_new (cancellable);
+  g_source_set_callback (call->cancel_source, G_SOURCE_FUNC (waiting_cancelled_cb), task, NULL);
+  g_source_attach (call->cancel_source, _io_connection_get_private (self)->context);
 }
 
 static void transfer_cb (IOConnection *self,
@@ -492,12 +541,14 @@ static void transfer_cb (IOConnection *self,
 
 static gboolean
 ask_transfer (IOConnection  *self,
-              MethodCall    *call,
+              GTask         *task,
               GError       **error)
 {
   IOConnectionMethods *methods = _io_connection_ensure_methods (self);
+  MethodCall *call = g_task_get_task_data (task);
   g_autofree Ask *ask = g_new0 (Ask, 1);
 
+  ask->task = task;
   if (!_io_connection_start_call (self, IO_OPCODE_GET_TRANSFER, begin_ask (self, call, ask), NULL,
                                   transfer_cb, ask, error))
     return FALSE;
@@ -522,8 +573,8 @@ send_waiting (IOConnection *self)
       GError *error = NULL;
 
       if (is_transfer_free (self, call))
-        send_call (self, g_queue_pop_head (&methods->waiting));
-      else if (!ask_transfer (self, call, &error))
+        send_call (self, pop_waiting (methods));
+      else if (!ask_transfer (self, task, &error))
         fail_first (methods, error);
     }
 }
@@ -540,8 +591,12 @@ transfer_cb (IOConnection *self,
   GError *reason = error != NULL ? g_error_copy (error) : NULL;
 
   methods->asking = FALSE;
-  if (reason != NULL || !take_transfer (self, ask, answer, fds, &reason))
-    fail_first (methods, reason);
+  if (reason == NULL)
+    take_transfer (self, ask, answer, fds, &reason);
+  /* Who asked may have been cancelled meanwhile. */
+  if (reason != NULL && g_queue_peek_head (&methods->waiting) == ask->task)
+    fail_first (methods, g_steal_pointer (&reason));
+  g_clear_error (&reason);
   send_waiting (self);
 }
 
@@ -584,7 +639,7 @@ start_task (GTask  *task,
     send_call (self, task);
   else
     {
-      g_queue_push_tail (&_io_connection_ensure_methods (self)->waiting, task);
+      push_waiting (self, task);
       send_waiting (self);
     }
 }

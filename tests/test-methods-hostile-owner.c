@@ -345,6 +345,8 @@ test_silent (void)
   Owner owner = { NULL, -1, say_nothing };
   g_auto (MethodsAnswer) answer = { 0 };
   g_auto (MethodsAnswer) large_answer = { 0 };
+  g_auto (MethodsAnswer) second_answer = { 0 };
+  g_auto (MethodsAnswer) third_answer = { 0 };
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (GBytes) large = methods_new_bytes (5000);
   IOConnection *connection;
@@ -357,7 +359,20 @@ test_silent (void)
   methods_finish (&answer);
   g_assert_error (answer.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   g_assert_false (large_answer.done);
+
+  /* Nor does one that waits for memory outlive its cancellable, in whatever
+   * place of the queue. */
+  g_cancellable_reset (cancellable);
+  methods_start (connection, 0, NULL, 0, large, cancellable, &second_answer);
+  methods_start (connection, 0, NULL, 0, large, NULL, &third_answer);
+  g_cancellable_cancel (cancellable);
+  methods_finish (&second_answer);
+  g_assert_error (second_answer.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_assert_false (large_answer.done);
+
   io_connection_hang_up (connection);
+  methods_finish (&third_answer);
+  g_assert_nonnull (third_answer.error);
   methods_finish (&large_answer);
   g_assert_error (large_answer.error, IO_STREAM_ERROR, IO_STREAM_ERROR_ABORTED);
   disconnect_from (&owner, connection, thread);
