@@ -669,7 +669,7 @@ watch_async (IOStreamConnection *self,
 
   if (timeout >= 0)
     {
-      call->timeout_source = g_timeout_source_new ((guint) MIN ((timeout + 999) / 1000, G_MAXUINT));
+      call->timeout_source = g_timeout_source_new ((guint) MIN (timeout / 1000 + 1, G_MAXUINT));
       g_source_set_callback (call->timeout_source, timeout_cb, self, NULL);
       g_source_attach (call->timeout_source, context);
     }

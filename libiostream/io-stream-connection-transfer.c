@@ -30,6 +30,13 @@ skip_announced (IOStreamConnectionPrivate *priv)
     priv->announced++;
 }
 
+/* After somebody was called, who may have closed it, or forked. */
+static gboolean
+is_here (IOStreamConnectionPrivate *priv)
+{
+  return priv->attached && priv->fork_count == _io_fork_count ();
+}
+
 static gboolean
 port_dispatch (gpointer owner)
 {
@@ -41,7 +48,7 @@ port_dispatch (gpointer owner)
   if (priv->news != 0)
     _io_stream_connection_tell (self);
 
-  if (!priv->attached || !_io_ring_is_published (&priv->output, MAX (priv->output.index, priv->announced)))
+  if (!is_here (priv) || !_io_ring_is_published (&priv->output, MAX (priv->output.index, priv->announced)))
     return FALSE;
   if (!_io_stream_connection_has_output (self))
     {
@@ -52,7 +59,7 @@ port_dispatch (gpointer owner)
   priv->announcing = TRUE;
   _io_stream_connection_announce_output (self);
   priv->announcing = FALSE;
-  if (!priv->attached || priv->fork_count != _io_fork_count ())
+  if (!is_here (priv))
     return FALSE;
 
   /* Also what was taken between two dispatches is progress. */
@@ -169,7 +176,7 @@ put_off_locked (IOStreamConnection             *self,
   g_mutex_lock (&priv->lock);
   *found = FALSE;
 
-  return priv->blocked;
+  return priv->blocked || !is_here (priv);
 }
 
 /**

@@ -5,6 +5,7 @@
 #include "io-stream-private.h"
 
 #include "io-enum-types.h"
+#include "io-fork-private.h"
 
 void
 _io_stream_set_mode_attribute (IOStream *self)
@@ -122,7 +123,7 @@ end_change_locked (IOStreamPrivate *priv,
 
   priv->mode_changing = FALSE;
   priv->mode = mode;
-  if (link == NULL)
+  if (link == NULL || priv->fork_count != _io_fork_count ())
     return;
 
   atomic_store_explicit (&link->own.page->mode, (guint32) mode, memory_order_release);
@@ -144,7 +145,8 @@ change_mode (IOStream      *self,
   if (!done)
     return FALSE;
 
-  done = run_set_mode (self, mode, error);
+  /* The method may have added buffers. */
+  done = run_set_mode (self, mode, error) && check_supported (self, mode, error);
 
   g_mutex_lock (&priv->lock);
   end_change_locked (priv, done ? mode : priv->mode);

@@ -146,13 +146,20 @@ fork_in_callback (IOStreamConnection *client,
 }
 
 static void
+fork_in_notify (guint *n_forks)
+{
+  fork_in_callback (NULL, n_forks);
+}
+
+static void
 test_in_output (StreamPair    *pair,
                 gconstpointer  data)
 {
   IOStreamBufferQueueEntry entry;
   pid_t parent = getpid ();
-  guint n_forks = 3;
+  static guint n_forks;
 
+  n_forks = 3;
   g_signal_connect (pair->client, "output-available", G_CALLBACK (fork_in_callback), &n_forks);
   while (n_forks > 0)
     {
@@ -171,6 +178,88 @@ test_in_output (StreamPair    *pair,
     }
 }
 
+static void
+test_in_notify (StreamPair    *pair,
+                gconstpointer  data)
+{
+  pid_t parent = getpid ();
+  static guint n_forks;
+
+  n_forks = 1;
+  g_signal_connect_swapped (pair->client, "notify::state", G_CALLBACK (fork_in_notify), &n_forks);
+  stream_util_assert_works (io_stream_suspend (pair->stream, err));
+  stream_util_iterate_until (n_forks == 0);
+  if (getpid () != parent)
+    {
+      stream_util_settle ();
+      _exit (0);
+    }
+}
+
+static guint n_method_forks;
+
+typedef IOStream ForkStream;
+typedef IOStreamClass ForkStreamClass;
+
+static GType fork_stream_get_type (void);
+G_DEFINE_TYPE (ForkStream, fork_stream, IO_TYPE_STREAM)
+
+static gboolean
+fork_stream_change (IOStream  *self,
+                    GError   **error)
+{
+  fork_in_callback (NULL, &n_method_forks);
+
+  return TRUE;
+}
+
+static gboolean
+fork_stream_set_mode (IOStream      *self,
+                      IOStreamMode   mode,
+                      GError       **error)
+{
+  return fork_stream_change (self, error);
+}
+
+static void
+fork_stream_class_init (ForkStreamClass *klass)
+{
+  klass->start = klass->stop = klass->suspend = fork_stream_change;
+  klass->set_mode = fork_stream_set_mode;
+}
+
+static void
+fork_stream_init (ForkStream *self)
+{
+}
+
+static void
+test_in_method (void)
+{
+  IOWorkLoop *loop;
+  IOStream *stream;
+  IOStreamConnection *client;
+
+  stream_util_skip_if_local ("the child comes back from the call");
+  loop = io_work_loop_new ("forks");
+  stream = g_object_new (fork_stream_get_type (), "name", "forks", "work-loop", loop, "buffer-count", 2,
+                         "data-size", (guint64) 64, "peer-access", IO_STREAM_PEER_ACCESS_READ_WRITE, NULL);
+  stream_util_assert_works (io_service_register (IO_SERVICE (stream), err));
+  client = stream_util_open_stream (stream);
+  n_method_forks = 5;
+  stream_util_assert_works (io_stream_connection_set_mode (client, IO_STREAM_MODE_INPUT, NULL, err));
+  stream_util_assert_works (io_stream_connection_start (client, NULL, err));
+  stream_util_assert_works (io_stream_connection_suspend (client, NULL, err));
+  stream_util_assert_works (io_stream_connection_start (client, NULL, err));
+  stream_util_close (client);
+  g_assert_cmpuint (n_method_forks, ==, 0);
+  g_assert_finalize_object (client);
+  io_service_terminate (IO_SERVICE (stream));
+  io_work_loop_shut_down (loop);
+  g_assert_finalize_object (stream);
+  g_assert_finalize_object (loop);
+}
+
 /* One call after the other, so that the loop of the owner looks for the next
  * one before it sleeps. */
 static void
@@ -186,9 +275,10 @@ static void
 test_in_call (StreamPair    *pair,
               gconstpointer  data)
 {
-  guint n_forks = 10;
+  static guint n_forks;
 
   stream_util_skip_if_local ("the child comes back from the call");
+  n_forks = 10;
   g_signal_connect (pair->stream, "input-sync", G_CALLBACK (fork_in_call), &n_forks);
   while (n_forks > 0)
     {
@@ -210,6 +300,8 @@ main (int   argc,
 
   g_test_add ("/stream/fork", StreamPair, NULL, set_up, test_fork, tear_down);
   g_test_add ("/stream/fork/in-output", StreamPair, NULL, set_up, test_in_output, tear_down);
+  g_test_add ("/stream/fork/in-notify", StreamPair, NULL, set_up, test_in_notify, tear_down);
+  g_test_add_func ("/stream/fork/in-method", test_in_method);
   g_test_add ("/stream/fork/in-call", StreamPair, NULL, set_up, test_in_call, tear_down);
 
   status = g_test_run ();

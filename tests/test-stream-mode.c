@@ -338,6 +338,47 @@ test_change_in_method (void)
   stream_util_tear_down (&pair);
 }
 
+/* A method that brings what clients cannot fill. */
+typedef IOStream GrowingStream;
+typedef IOStreamClass GrowingStreamClass;
+static GType growing_stream_get_type (void);
+G_DEFINE_TYPE (GrowingStream, growing_stream, IO_TYPE_STREAM)
+
+static gboolean
+growing_stream_set_mode (IOStream      *stream,
+                         IOStreamMode   mode,
+                         GError       **error)
+{
+  g_autoptr (IOMemoryDescriptor) memory =
+    IO_MEMORY_DESCRIPTOR (io_buffer_memory_descriptor_new (64, IO_STREAM_PEER_ACCESS_READ, error));
+  g_autoptr (IOStreamBuffer) buffer = io_stream_buffer_new (memory, NULL);
+
+  return io_stream_add_buffer (stream, buffer, error);
+}
+
+static void
+growing_stream_class_init (GrowingStreamClass *klass)
+{
+  klass->set_mode = growing_stream_set_mode;
+}
+
+static void
+growing_stream_init (GrowingStream *self)
+{
+}
+
+static void
+test_add_in_method (void)
+{
+  g_autoptr (IOStream) stream = g_object_new (growing_stream_get_type (), "peer-access",
+                                              IO_STREAM_PEER_ACCESS_READ_WRITE, "buffer-count", 1,
+                                              "data-size", (guint64) 64, NULL);
+
+  stream_util_assert_fails (io_stream_set_mode (stream, IO_STREAM_MODE_INPUT, err), IO_STREAM_ERROR_UNSUPPORTED_MODE);
+  g_assert_cmpint (io_stream_get_mode (stream), ==, IO_STREAM_MODE_OUTPUT);
+  g_assert_cmpuint (io_stream_get_buffer_count (stream), ==, 2);
+}
+
 /* Sizes: of data, of control, of neither. */
 
 typedef struct {
@@ -621,6 +662,7 @@ main (int   argc,
   ADD ("change/waiter", IO_STREAM_MODE_INPUT, test_change_seen_by_waiter);
   ADD ("change/lent", IO_STREAM_MODE_INPUT, test_change_while_lent);
   g_test_add_func ("/stream-mode/change/method", test_change_in_method);
+  g_test_add_func ("/stream-mode/change/add-in-method", test_add_in_method);
   for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
     {
       g_autofree char *path = g_strdup_printf ("/stream-mode/sizes/%u", i);
