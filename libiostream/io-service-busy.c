@@ -107,6 +107,20 @@ cancelled_cb (GCancellable *cancellable,
   g_mutex_unlock (&priv->mutex);
 }
 
+/* Whoever runs the context makes it quiet; if nobody does, it is for the thread
+ * that made the service to run it. */
+static gboolean
+is_own_thread (IOServicePrivate *priv)
+{
+  if (g_main_context_is_owner (priv->context))
+    return TRUE;
+  if (priv->work_loop != NULL || !g_main_context_acquire (priv->context))
+    return FALSE;
+
+  g_main_context_release (priv->context);
+  return priv->thread == g_thread_self ();
+}
+
 static gboolean
 wait_until_quiet (IOService     *self,
                   gint64         deadline,
@@ -167,7 +181,7 @@ io_service_wait_quiet (IOService     *self,
   name = priv->name != NULL ? priv->name : "";
   if (io_service_get_busy_state (self) == 0)
     return TRUE;
-  if (timeout != 0 && g_main_context_is_owner (priv->context))
+  if (timeout != 0 && is_own_thread (priv))
     {
       g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_CANNOT_LOCK,
                    "Cannot wait for service “%s” to be quiet in its own thread", name);

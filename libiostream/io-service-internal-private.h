@@ -20,6 +20,7 @@ typedef struct {
   char         *name;
   IOWorkLoop   *work_loop;
   GMainContext *context;
+  GThread      *thread;       /* in which it was made */
   pid_t         pid;
   IOAttributes *attributes;
   IODoor       *door;

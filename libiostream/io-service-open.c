@@ -160,6 +160,15 @@ set_refused (IOService      *self,
                name != NULL ? name : "", why);
 }
 
+static gboolean
+is_of_other (IOService    *self,
+             IOUserClient *client)
+{
+  IOService *service = io_user_client_get_service (client);
+
+  return service != NULL && service != self;
+}
+
 /* Says what is about to happen, and asks those in the way to leave; not again
  * when an open that waits is tried again, unless somebody new is in the way. */
 static gboolean
@@ -224,7 +233,8 @@ announce_open (IOService     *self,
  * %IO_STREAM_ERROR_OFFLINE if the client is gone, or with what the class says:
  * by default %IO_STREAM_ERROR_EXCLUSIVE_ACCESS if anybody, be it @client, has
  * it open or waits for it, %IO_STREAM_ERROR_BUSY if @client itself waits, and
- * %IO_STREAM_ERROR_BAD_ARGUMENT if @options ask for exclusive and shared.
+ * %IO_STREAM_ERROR_BAD_ARGUMENT if @options ask for exclusive and shared, or if
+ * @client belongs to another service.
  *
  * In the thread of the service. Apple: IOService::open.
  *
@@ -247,6 +257,11 @@ io_service_open (IOService     *self,
 
   if (!_io_service_check_usable (self, "open", error))
     return FALSE;
+  if (is_of_other (self, client))
+    {
+      set_refused (self, IO_STREAM_ERROR_BAD_ARGUMENT, "it is not the service of this client", error);
+      return FALSE;
+    }
 
   kept = g_object_ref (self);
   kept_client = g_object_ref (client);
@@ -308,7 +323,7 @@ io_service_close (IOService    *self,
 
   kept = g_object_ref (self);
   kept_client = g_object_ref (client);
-  if (is_to_close (self, client))
+  if (!is_of_other (self, client) && is_to_close (self, client))
     close_for (self, client, options);
 }
 

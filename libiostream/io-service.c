@@ -283,6 +283,7 @@ io_service_constructed (GObject *object)
     priv->context = g_main_context_ref (io_work_loop_get_context (priv->work_loop));
   else
     priv->context = g_main_context_ref_thread_default ();
+  priv->thread = g_thread_self ();
 }
 
 static void

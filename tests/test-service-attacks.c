@@ -203,6 +203,42 @@ test_hammered_close (Fixture       *fixture,
   finish (service);
 }
 
+static void
+count_cb (IOService    *service,
+          IOUserClient *client,
+          gpointer      user_data)
+{
+  ++*(guint *) user_data;
+}
+
+/* A client of one service is none of another. */
+static void
+test_other_service (Fixture       *fixture,
+                    gconstpointer  data)
+{
+  IOService *service = new_registered ("one");
+  IOService *other = new_registered ("two");
+  int fd = raw_client ("one");
+  IOUserClient *client = _io_service_peek_clients (service)->data;
+  g_autoptr (GError) error = NULL;
+  guint n = 0;
+
+  g_signal_connect (other, "client-opened", G_CALLBACK (count_cb), &n);
+  g_signal_connect (other, "client-closed", G_CALLBACK (count_cb), &n);
+  g_assert_false (io_service_open (other, client, 0, &error));
+  g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_ARGUMENT);
+  g_assert_false (io_service_is_open (other, NULL));
+  raw_assert_call (fd, IO_OPCODE_OPEN, open_args (0));
+  io_service_close (other, client, 0);
+  g_assert_true (io_service_is_open (service, client));
+  g_assert_cmpuint (n, ==, 0);
+
+  close (fd);
+  settle ();
+  finish (service);
+  finish (other);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -212,6 +248,7 @@ main (int    argc,
   ADD ("/service-attacks/nested", test_nested);
   ADD ("/service-attacks/hammered-open", test_hammered_open);
   ADD ("/service-attacks/hammered-close", test_hammered_close);
+  ADD ("/service-attacks/other-service", test_other_service);
 
   return g_test_run ();
 }

@@ -442,6 +442,10 @@ test_interest (Fixture       *fixture,
   g_assert_cmpuint (io_service_get_busy_state (service), ==, 1);
   g_assert_false (io_service_wait_quiet (service, 0, NULL, &error));
   g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_TIMEOUT);
+  /* nobody runs the context, and it is ours to run it */
+  g_clear_error (&error);
+  g_assert_false (io_service_wait_quiet (service, 100000, NULL, &error));
+  g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_CANNOT_LOCK);
   io_service_adjust_busy (service, -1);
   g_assert_true (io_service_wait_quiet (service, -1, NULL, NULL));
   g_assert_cmpstr (busy->str, ==, "120+ 120- ");
