@@ -280,13 +280,21 @@ _io_notification_port_is_ready (IONotificationPort *self)
   return atomic_load_explicit (&self->pending, memory_order_relaxed);
 }
 
+/* A child has the bell, but not the memory of who owns the port; its rings are
+ * for the parent. */
+static gboolean
+is_of_parent (IONotificationPort *self)
+{
+  return self->pair == NULL && self->bell.own_word != NULL && self->bell.forks != _io_fork_count ();
+}
+
 IOPortLook
 _io_notification_port_look (IONotificationPort *self)
 {
   /* In this order: what was published before the end is seen after it. */
   gboolean hung_up = atomic_load_explicit (&self->bell.hung_up, memory_order_acquire);
 
-  if (self->bell.fd < 0)
+  if (self->bell.fd < 0 || is_of_parent (self))
     return IO_PORT_CLOSED;
   if (_io_notification_port_is_ready (self))
     return IO_PORT_READY;
@@ -308,7 +316,7 @@ _io_notification_port_hear (IONotificationPort *self)
 {
   IOBellResult result;
 
-  if (self->bell.fd < 0)
+  if (self->bell.fd < 0 || is_of_parent (self))
     return IO_BELL_HUNG_UP;
 
   result = _io_bell_drain (&self->bell);
@@ -321,7 +329,7 @@ _io_notification_port_hear (IONotificationPort *self)
 gboolean
 _io_notification_port_sleep (IONotificationPort *self)
 {
-  if (self->bell.fd < 0)
+  if (self->bell.fd < 0 || is_of_parent (self))
     return FALSE;
 
   _io_bell_arm (&self->bell);

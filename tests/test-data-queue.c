@@ -715,6 +715,146 @@ test_fork (Fixture       *self,
   assert_dequeue (self->consumer, 8, 2);
 }
 
+static gboolean
+count_call_cb (gpointer data)
+{
+  ++*(guint *) data;
+
+  return G_SOURCE_CONTINUE;
+}
+
+/* The loop goes on in the child, with sources of both ends in it. */
+static void
+test_fork_loop (Fixture       *self,
+                gconstpointer  data)
+{
+  g_autoptr (GSource) source = io_shared_data_queue_create_source (self->consumer, NULL);
+  guint n_calls = 0;
+  int status;
+  pid_t child;
+
+  g_source_set_callback (source, count_call_cb, &n_calls, NULL);
+  g_source_attach (source, NULL);
+  io_shared_data_queue_attach (self->producer);
+  assert_enqueue (self->producer, 8, 1);
+  g_main_context_iteration (NULL, FALSE);
+  child = fork ();
+  if (child == 0)
+    {
+      g_autoptr (GSource) other = io_shared_data_queue_create_source (self->producer, NULL);
+
+      g_source_set_callback (other, count_call_cb, &n_calls, NULL);
+      g_source_attach (other, NULL);
+      for (guint i = 0; i < 20; i++)
+        g_main_context_iteration (NULL, FALSE);
+      io_shared_data_queue_detach (self->producer);
+      io_shared_data_queue_can_enqueue (self->producer, 1);
+      io_shared_data_queue_consume (self->consumer);
+      _exit (0);
+    }
+  while (waitpid (child, &status, 0) < 0)
+    g_assert_cmpint (errno, ==, EINTR);
+  g_assert_true (WIFEXITED (status));
+  g_assert_cmpint (WEXITSTATUS (status), ==, 0);
+  assert_dequeue (self->consumer, 8, 1);
+  g_source_destroy (source);
+  io_shared_data_queue_detach (self->producer);
+}
+
+/* What a handler can do to the queue that calls it. */
+typedef enum {
+  DO_HANG_UP,
+  DO_HANG_UP_OTHER,
+  DO_DETACH,
+  DO_ATTACH_AGAIN,
+  DO_ITERATE,
+  DO_DROP,
+  N_DEEDS
+} Deed;
+
+typedef struct {
+  Fixture           *fixture;
+  IOSharedDataQueue *other;
+  Deed               deed;
+  guint              n_calls;
+} Handler;
+
+static void
+handler_cb (IOSharedDataQueue *queue,
+            gpointer           data)
+{
+  Handler *handler = data;
+  gboolean is_producer = queue == handler->fixture->producer;
+
+  if (++handler->n_calls > 3)
+    return;
+  switch (handler->deed)
+    {
+    case DO_HANG_UP:
+      io_shared_data_queue_hang_up (queue);
+      break;
+    case DO_HANG_UP_OTHER:
+      io_shared_data_queue_hang_up (handler->other);
+      break;
+    case DO_ATTACH_AGAIN:
+      io_shared_data_queue_detach (queue);
+      io_shared_data_queue_attach (queue);
+      break;
+    case DO_DETACH:
+      io_shared_data_queue_detach (queue);
+      break;
+    case DO_ITERATE:
+      for (guint i = 0; i < 5; i++)
+        g_main_context_iteration (NULL, FALSE);
+      break;
+    default:
+      g_object_unref (is_producer ? g_steal_pointer (&handler->fixture->producer)
+                                  : g_steal_pointer (&handler->fixture->consumer));
+    }
+}
+
+static gboolean
+consume_one (IOSharedDataQueue *queue)
+{
+  const void *bytes;
+  gsize size;
+
+  return io_shared_data_queue_peek (queue, &bytes, &size) && io_shared_data_queue_consume (queue);
+}
+
+static void
+test_deeds (Fixture       *self,
+            gconstpointer  data)
+{
+  static const char *const signals[] = { "data-available", "space-available", "ended" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (signals); i++)
+    for (guint deed = 0; deed < N_DEEDS; deed++)
+      {
+        Handler handler = { self, NULL, (Deed) deed, 0 };
+        IOSharedDataQueue *queue;
+        guint8 record[100] = { 0 };
+
+        fixture_tear_down (self, NULL);
+        fixture_set_up (self, data);
+        queue = i == 1 ? self->producer : self->consumer;
+        handler.other = i == 1 ? self->consumer : self->producer;
+        g_signal_connect (queue, signals[i], G_CALLBACK (handler_cb), &handler);
+        io_shared_data_queue_attach (queue);
+        while (io_shared_data_queue_enqueue (self->producer, record, sizeof record, NULL))
+          ;
+        if (i == 1)
+          while (self->consumer != NULL && consume_one (self->consumer))
+            ;
+        if (i == 2)
+          io_shared_data_queue_hang_up (self->producer);
+        while (handler.n_calls == 0)
+          g_main_context_iteration (NULL, TRUE);
+        for (guint n = 0; n < 10; n++)
+          g_main_context_iteration (NULL, FALSE);
+      }
+}
+
 /* What g_object_new() makes is of no use, and does no harm. */
 static void
 test_bare (void)
@@ -743,6 +883,8 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
 
   g_test_add_func ("/data-queue/making", test_making);
+  ADD ("/data-queue/fork-loop", 256, test_fork_loop);
+  ADD ("/data-queue/deeds", 256, test_deeds);
   g_test_add_func ("/data-queue/bare", test_bare);
   ADD ("/data-queue/records", 1024, test_records);
   ADD ("/data-queue/codes", 4096, test_codes);
