@@ -36,7 +36,8 @@ begin_end (IOService *self)
   if (was_registered)
     g_object_notify (G_OBJECT (self), "registered");
   _io_service_serve_waiting (self);
-  _io_service_tell (self, IO_SERVICE_MESSAGE_TERMINATED, NULL, NULL);
+  if (!priv->ended)
+    _io_service_tell (self, IO_SERVICE_MESSAGE_TERMINATED, NULL, NULL);
 }
 
 static void
@@ -214,12 +215,16 @@ terminate_in_order_func (IOService  *self,
 
   priv->terminations = g_list_append (priv->terminations, g_object_ref (task));
   heed_cancellable (self, task);
-  if (priv->inactive)
+  if (priv->inactive || priv->ending)
     return TRUE;
 
   priv->ending = TRUE;
   priv->end_deadline = priv->close_timeout < 0 ? -1 : g_get_monotonic_time () + priv->close_timeout;
   io_service_adjust_busy (self, 1);
+  /* Whoever heard of that may have ended it. */
+  if (priv->inactive)
+    return TRUE;
+
   begin_end (self);
   _io_service_request_close (self, NULL);
   _io_service_schedule (self, 0);

@@ -525,6 +525,75 @@ test_terminate_in_order (Fixture       *fixture,
     }
 }
 
+static guint n_pending;
+
+static void
+one_ended_cb (GObject      *object,
+              GAsyncResult *result,
+              gpointer      user_data)
+{
+  g_assert_true (io_service_terminate_finish (IO_SERVICE (object), result, NULL));
+  n_pending--;
+}
+
+static void
+end_when_busy_cb (IOService *service,
+                  guint      type,
+                  GVariant  *argument,
+                  gpointer   user_data)
+{
+  if (!g_variant_get_boolean (argument))
+    return;
+
+  if (GPOINTER_TO_INT (user_data) == 0)
+    {
+      io_service_terminate (service);
+      return;
+    }
+  n_pending++;
+  io_service_terminate_async (service, NULL, one_ended_cb, NULL);
+}
+
+static void
+count_notify_cb (IOService  *service,
+                 GParamSpec *pspec,
+                 gpointer    user_data)
+{
+  ++*(guint *) user_data;
+}
+
+/* Whoever hears that the service is busy with its end, ends it. */
+static void
+test_terminate_inside (Fixture       *fixture,
+                       gconstpointer  data)
+{
+  g_object_unref (g_task_new (NULL, NULL, NULL, NULL));
+  fixture->n_fds = count_fds ();
+
+  for (gint way = 0; way < 2; way++)
+    {
+      IOService *service = new_registered ("one");
+      int fd = raw_client ("one");
+      guint n_inactive = 0;
+
+      g_signal_connect (service, "notify::inactive", G_CALLBACK (count_notify_cb), &n_inactive);
+      io_service_register_interest (service, IO_SERVICE_INTEREST_BUSY, end_when_busy_cb,
+                                    GINT_TO_POINTER (way), NULL);
+      n_pending = 1;
+      io_service_terminate_async (service, NULL, one_ended_cb, NULL);
+      while (n_pending > 0)
+        g_main_context_iteration (NULL, TRUE);
+      g_assert_cmpuint (n_inactive, ==, 1);
+      g_assert_cmpuint (io_service_get_busy_state (service), ==, 0);
+      assert_message (fd, IO_SERVICE_MESSAGE_TERMINATED);
+      g_assert_null (raw_answer (fd, 0, 0, NULL, NULL));
+
+      close (fd);
+      settle ();
+      g_assert_finalize_object (service);
+    }
+}
+
 /* A connection in another thread than the service. */
 
 typedef struct {
@@ -755,6 +824,7 @@ main (int    argc,
   ADD ("/service-messages/watch", test_watch);
   ADD ("/service-messages/interest", test_interest);
   ADD ("/service-messages/terminate-in-order", test_terminate_in_order);
+  ADD ("/service-messages/terminate-inside", test_terminate_inside);
   ADD ("/service-messages/local", test_local);
   ADD ("/service-messages/connection", test_connection);
 
