@@ -405,7 +405,7 @@ start_call (IOConnection            *self,
   call->serial = serial;
   call->opcode = opcode;
   call->action = action;
-  call->deadline = action || priv->timeout < 0 ? -1 : g_get_monotonic_time () + priv->timeout;
+  call->deadline = action ? -1 : _io_connection_end_of_timeout (priv->timeout);
   call->sync = sync;
   call->func = func;
   call->data = data;

@@ -188,6 +188,15 @@ void        _io_call_deliver            (IOConnection            *self,
                                          IOCall                  *call);
 gboolean    _io_call_is_event           (IOCall                  *call,
                                          IOOpcode                 opcode);
+/* When #IOConnection:timeout from now is over; -1 for never. */
+static inline gint64
+_io_connection_end_of_timeout (gint64 timeout)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  return timeout < 0 || timeout > G_MAXINT64 - now ? -1 : now + timeout;
+}
+
 /* The first of the asynchronous calls, or -1. */
 gint64      _io_connection_get_deadline (IOConnection            *self);
 void        _io_connection_expire_calls (IOConnection            *self);

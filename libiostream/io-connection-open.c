@@ -177,7 +177,7 @@ begin_job (IOConnection  *self,
   *done = !job->opens && priv->link == IO_LINK_UP;
   if (!*done)
     priv->phase = IO_PHASE_OPENING;
-  job->deadline = priv->timeout < 0 ? -1 : g_get_monotonic_time () + priv->timeout;
+  job->deadline = _io_connection_end_of_timeout (priv->timeout);
 
   return TRUE;
 }
