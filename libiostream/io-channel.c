@@ -21,7 +21,7 @@
 #define HOLD_USEC            1000
 /* The kernel has a bound on those that are on their way in all sockets of a
  * user together, and the memory behind them is ours until they are taken. */
-#define MAX_UNREAD_FDS       16
+#define MAX_UNREAD_FDS       128
 #define MAX_FDS              16
 #define MIN_RETRY_USEC       1000
 #define MAX_RETRY_USEC       100000

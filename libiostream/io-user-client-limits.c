@@ -4,7 +4,12 @@
 
 #include "io-user-client-internal-private.h"
 
+#include "io-external-method.h"
+
 #include <sys/stat.h>
+
+/* Whatever the limit is; the memory is ours until it is taken. */
+#define MAX_UNREAD_ANSWERS (4 * (guint64) IO_EXTERNAL_METHOD_MAX_STRUCTURE)
 
 /* What a client may do and have. */
 
@@ -156,6 +161,14 @@ _io_user_client_charge_answer (IOUserClient  *self,
     return TRUE;
 
   refresh (priv, self);
+  if (priv->charges[IO_CHARGE_ANSWERS] + bytes > MAX_UNREAD_ANSWERS)
+    {
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
+                   "Cannot answer a method: client “%s” has not read %" G_GUINT64_FORMAT " bytes of answers",
+                   priv->client_name, priv->charges[IO_CHARGE_ANSWERS]);
+      return FALSE;
+    }
+
   return _io_user_client_charge (self, IO_CHARGE_ANSWERS, priv->charges[IO_CHARGE_ANSWERS] + bytes,
                                  "answer a method", error);
 }

@@ -526,6 +526,34 @@ test_large_at_once (Fixture       *f,
     methods_answer_clear (&answers[i]);
 }
 
+/* Many large answers, before the client can read the first. */
+static void
+test_large_answers (Fixture       *f,
+                    gconstpointer  data)
+{
+  MethodsAnswer answers[60] = { { 0 } };
+  g_autoptr (GBytes) large = methods_new_bytes (10000);
+
+  for (guint i = 0; i < G_N_ELEMENTS (answers); i++)
+    methods_start (f->connection, METHOD_KEEP, NULL, 0, NULL, NULL, &answers[i]);
+  while (f->service->kept->len < G_N_ELEMENTS (answers))
+    settle (f);
+  for (guint i = 0; i < G_N_ELEMENTS (answers); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      io_action_complete (g_ptr_array_index (f->service->kept, i), NULL, 0, large, &error);
+      g_assert_no_error (error);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (answers); i++)
+    {
+      methods_finish (&answers[i]);
+      g_assert_no_error (answers[i].error);
+      g_assert_true (g_bytes_equal (large, answers[i].structure));
+      methods_answer_clear (&answers[i]);
+    }
+}
+
 /* The default timeout is not for these. */
 static void
 test_no_timeout (Fixture       *f,
@@ -714,6 +742,7 @@ main (int   argc,
   ADD_WITH ("terminate-inside/later", test_terminate_inside, 1001);
   ADD ("outstanding", test_outstanding);
   ADD ("large-at-once", test_large_at_once);
+  ADD ("large-answers", test_large_answers);
   ADD ("no-timeout", test_no_timeout);
   ADD_BOTH ("not-read", test_not_read);
   ADD ("too-much", test_too_much);
