@@ -29,7 +29,9 @@
  * sent inside, and it is put back if the method fails. Starting twice is a
  * success that does nothing; starting a stream that no client has open is
  * %IO_STREAM_ERROR_NOT_OPEN; changing the state inside one of these methods is
- * %IO_STREAM_ERROR_BUSY. io_service_terminate() ends it all.
+ * %IO_STREAM_ERROR_BUSY. io_service_terminate() ends it all, also inside one of
+ * them: whoever had the state changed gets %IO_STREAM_ERROR_ABORTED then, as
+ * when the client is closed there.
  *
  * # Buffers
  *
@@ -69,7 +71,11 @@
  *
  * # Failure
  *
- * Whatever a client does costs that client its connection and nothing else.
+ * Whatever a client does costs that client its connection and nothing else. It
+ * is found when the owner looks at what came back. In output mode an owner that
+ * nobody waits for does not wake up for that, so a client that lies there is
+ * ended when the next buffer is acquired or sent; until then nothing of what it
+ * wrote has any effect.
  *
  * It answers to Apple's IOStream. Output and input are seen from the stream,
  * as there.

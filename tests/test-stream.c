@@ -442,6 +442,18 @@ test_terminate_in_input (StreamPair    *pair,
 }
 
 /* The registration is the last reference, and goes inside. */
+/* The owner that began it hears of it. */
+static void
+test_abort_in_method (StreamPair    *pair,
+                      gconstpointer  data)
+{
+  owner (pair)->hook = terminate_hook;
+  owner (pair)->hook_data = GINT_TO_POINTER (IO_STREAM_STATE_RUNNING);
+  stream_util_assert_fails (io_stream_start (pair->stream, err), IO_STREAM_ERROR_ABORTED);
+  g_assert_cmpint (io_stream_get_state (pair->stream), ==, IO_STREAM_STATE_CLOSED);
+  g_assert_cmpint (owner (pair)->n_stop, ==, 1);
+}
+
 static void
 unref_hook (TestStream    *self,
             IOStreamState  target)
@@ -1175,6 +1187,7 @@ main (int   argc,
   ADD_DATA ("/stream/terminate/in-start", GINT_TO_POINTER (IO_STREAM_STATE_RUNNING), set_up_output, test_terminate_in_method);
   ADD_DATA ("/stream/terminate/in-stop", GINT_TO_POINTER (IO_STREAM_STATE_STOPPED), set_up_output, test_terminate_in_method);
   ADD_DATA ("/stream/terminate/in-suspend", GINT_TO_POINTER (IO_STREAM_STATE_SUSPENDED), set_up_output, test_terminate_in_method);
+  ADD ("/stream/terminate/in-start/by-owner", set_up_output, test_abort_in_method);
   ADD_DATA ("/stream/terminate/when-running", GINT_TO_POINTER (IO_STREAM_STATE_RUNNING), set_up_output, test_terminate_in_notify);
   ADD_DATA ("/stream/terminate/when-suspended", GINT_TO_POINTER (IO_STREAM_STATE_SUSPENDED), set_up_output, test_terminate_in_notify);
   ADD_DATA ("/stream/terminate/when-stopped", GINT_TO_POINTER (IO_STREAM_STATE_STOPPED), set_up_output, test_terminate_in_notify);
