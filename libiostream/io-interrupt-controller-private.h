@@ -32,7 +32,7 @@ typedef struct {
 
 #define IO_INTERRUPT_N_WORDS (IO_INTERRUPT_MAX_VECTORS / 64)
 
-/* The table of the vectors (io-interrupt-table.c). */
+/* The table of the vectors (io-interrupt-table.c, and io-interrupt-register.c). */
 typedef struct {
   guint              n_vectors;
   guint              fork_count;
