@@ -146,6 +146,5 @@ main (int    argc,
 
   if (error != NULL)
     g_printerr ("data-queue: %s\n", error->message);
-
   return error != NULL;
 }

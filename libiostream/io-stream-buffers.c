@@ -152,7 +152,8 @@ check_fillable (IOStream        *self,
     return TRUE;
 
   g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED_MODE,
-               "Cannot add a buffer to stream “%s”: its mode has clients fill it, and they can only read it",
+               "Cannot add a buffer to stream “%s”: its mode has clients fill it, and they can only read it "
+               "(its memory was made without read-write peer access)",
                io_service_get_name (IO_SERVICE (self)));
   return FALSE;
 }
