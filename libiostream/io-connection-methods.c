@@ -151,6 +151,9 @@ fill_typed_call (IOConnection        *self,
 {
   call->parameters = g_variant_ref_sink (parameters != NULL ? parameters : g_variant_new ("()"));
   call->reply_type = reply_type != NULL ? g_variant_type_copy (reply_type) : NULL;
+  if (!_io_method_data_check_value (call->parameters, error))
+    return FALSE;
+
   call->large = _io_method_data_flatten (call->parameters);
 
   return check_size (self, call, 0, error);
@@ -880,7 +883,8 @@ io_connection_call_method_finish (IOConnection  *self,
  * Calls a typed method of the owner, see #IOUserClientClass.method() and
  * io_service_add_method(), and waits for its answer. Values of any size up to
  * %IO_EXTERNAL_METHOD_MAX_STRUCTURE bytes can be given and taken, large ones in
- * shared memory as in io_connection_call_method().
+ * shared memory as in io_connection_call_method(); but what is in them besides
+ * arrays of numbers must be looked at byte by byte, and may take 1 MiB.
  *
  * Fails as io_connection_call_method(), and with %IO_STREAM_ERROR_BAD_MESSAGE
  * if the answer is not of type @reply_type.

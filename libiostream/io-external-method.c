@@ -184,8 +184,12 @@ _io_external_method_encode_value (GVariant     *value,
                                   GError      **error)
 {
   g_autoptr (GVariant) kept = g_variant_ref_sink (value != NULL ? value : g_variant_new ("()"));
-  g_autoptr (GBytes) flat = _io_method_data_flatten (kept);
+  g_autoptr (GBytes) flat = NULL;
 
+  if (!_io_method_data_check_value (kept, error))
+    return NULL;
+
+  flat = _io_method_data_flatten (kept);
   if (flat == NULL)
     return g_variant_new ("(vst)", kept, "", (guint64) 0);
 

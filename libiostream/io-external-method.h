@@ -23,7 +23,8 @@ G_BEGIN_DECLS
  * IO_EXTERNAL_METHOD_MAX_STRUCTURE:
  *
  * How many bytes of a struct, or of a #GVariant, an external method takes and
- * gives at most.
+ * gives at most. In a #GVariant, 1 MiB of that may be something else than
+ * arrays of numbers.
  *
  * Since: 1.0
  */

@@ -33,6 +33,9 @@ GBytes          *_io_method_data_detach     (GUnixFDList         *fds,
 GVariant        *_io_method_data_new_inline (GBytes              *data);
 GBytes          *_io_method_data_get_inline (GVariant            *array);
 
+/* MESSAGE_TOO_LARGE if the other side would be held up by looking at @value. */
+gboolean         _io_method_data_check_value (GVariant           *value,
+                                             GError             **error);
 /* The serialised form, if @value is too large for a packet; else NULL. */
 GBytes          *_io_method_data_flatten    (GVariant            *value);
 /* A full reference. NULL if @type or @data are nothing of the kind. */

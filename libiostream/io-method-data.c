@@ -154,6 +154,25 @@ _io_method_data_get_inline (GVariant *array)
   return g_bytes_new (bytes, length);
 }
 
+/* It takes some 40 ns a byte. */
+#define MAX_WALKED (1024 * 1024)
+
+gboolean
+_io_method_data_check_value (GVariant  *value,
+                             GError   **error)
+{
+  gsize size = _io_variant_get_walked_size (value);
+
+  if (size <= MAX_WALKED)
+    return TRUE;
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_MESSAGE_TOO_LARGE,
+               "Cannot carry a value of type %.100s: %" G_GSIZE_FORMAT
+               " bytes of it are no arrays of numbers, more than %d",
+               g_variant_get_type_string (value), size, MAX_WALKED);
+  return FALSE;
+}
+
 GBytes *
 _io_method_data_flatten (GVariant *value)
 {
@@ -180,5 +199,5 @@ _io_method_data_unflatten (const char *type,
 
   value = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE (type), data, FALSE));
 
-  return _io_variant_to_trusted (value);
+  return _io_method_data_check_value (value, NULL) ? _io_variant_to_trusted (value) : NULL;
 }

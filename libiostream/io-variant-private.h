@@ -15,5 +15,7 @@ G_BEGIN_DECLS
 GVariant *_io_variant_to_trusted (GVariant *value);
 /* The same, but makes the normal form if need be. */
 GVariant *_io_variant_to_normal  (GVariant *value);
+/* How many bytes of @value these two must look at one by one. */
+gsize     _io_variant_get_walked_size (GVariant *value);
 
 G_END_DECLS

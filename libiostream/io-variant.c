@@ -131,3 +131,33 @@ _io_variant_to_normal (GVariant *value)
 
   return trusted != NULL ? trusted : g_variant_get_normal_form (value);
 }
+
+static gsize
+get_walked_size (GVariant *value,
+                 guint     depth)
+{
+  const char *type = g_variant_get_type_string (value);
+  gboolean is_tuple = depth < MAX_DEPTH && type[0] == '(';
+  gboolean is_variant = depth < MAX_DEPTH && type[0] == 'v';
+  gsize sum = 0, n = is_tuple || is_variant ? g_variant_n_children (value) : 0;
+
+  if (is_number_array (type))
+    return 0;
+  if (!is_tuple && !is_variant)
+    return g_variant_get_size (value);
+
+  for (gsize i = 0; i < n; i++)
+    {
+      g_autoptr (GVariant) child = g_variant_get_child_value (value, i);
+
+      sum += get_walked_size (child, depth + 1);
+    }
+
+  return sum;
+}
+
+gsize
+_io_variant_get_walked_size (GVariant *value)
+{
+  return get_walked_size (value, 0);
+}

@@ -300,6 +300,15 @@ new_large_value (gsize size)
                         g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, bytes, TRUE));
 }
 
+/* A megabyte of it may have to be looked at byte by byte, and no more. */
+static GVariant *
+new_walked_value (gsize size)
+{
+  g_autoptr (GBytes) bytes = g_bytes_new_take (g_malloc0 (size), size);
+
+  return g_variant_new_from_bytes (G_VARIANT_TYPE ("ab"), bytes, TRUE);
+}
+
 static void
 test_typed (Fixture       *f,
             gconstpointer  data)
@@ -314,6 +323,9 @@ test_typed (Fixture       *f,
     check_typed (f, new_large_value (size));
   check_typed (f, new_large_value (5000000));
   check_typed (f, new_large_value (10));
+  check_typed (f, new_walked_value (1 << 20));
+  stream_util_assert_fails (io_connection_call (f->connection, TYPED_ECHO, new_walked_value ((1 << 20) + 1), NULL,
+                                                NULL, err), IO_STREAM_ERROR_MESSAGE_TOO_LARGE);
 
   unit = io_connection_call (f->connection, TYPED_NOTHING, NULL, G_VARIANT_TYPE_UNIT, NULL, &error);
   g_assert_no_error (error);

@@ -103,6 +103,32 @@ test_large (void)
   g_assert_cmpuint (g_variant_get_size (trusted), ==, g_variant_get_size (value));
 }
 
+/* What a peer can make the other side look at, byte by byte. */
+static void
+test_walked (void)
+{
+  const struct { const char *text; gsize size; } values[] = {
+    { "[byte 1, 2, 3]", 0 },
+    { "[uint64 1, 2]", 0 },
+    { "(@ay [1, 2], @at [3])", 0 },
+    { "(@ay [1, 2], 'four')", 5 },
+    { "<<'four'>>", 5 },
+    { "[true, false]", 2 },
+    { "[(byte 1,), (2,)]", 2 },
+    { "(((((@ay [1, 2, 3],),),),),)", 3 },
+    { "()", 0 },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (values); i++)
+    {
+      g_autoptr (GVariant) value = g_variant_parse (NULL, values[i].text, NULL, NULL, NULL);
+
+      g_test_message ("%s", values[i].text);
+      g_assert_nonnull (value);
+      g_assert_cmpuint (_io_variant_get_walked_size (value), ==, values[i].size);
+    }
+}
+
 int
 main (int   argc,
       char *argv[])
@@ -112,6 +138,7 @@ main (int   argc,
   g_test_add_func ("/variant/sound", test_sound);
   g_test_add_func ("/variant/broken", test_broken);
   g_test_add_func ("/variant/large", test_large);
+  g_test_add_func ("/variant/walked", test_walked);
 
   return g_test_run ();
 }
