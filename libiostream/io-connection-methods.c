@@ -2,37 +2,11 @@
 
 #include "config.h"
 
-#include "io-connection-internal-private.h"
+#include "io-method-call-private.h"
 
-#include "io-external-method.h"
 #include "io-method-data-private.h"
 
 #include <string.h>
-
-/* One call of a method on its way. */
-typedef struct {
-  IOOpcode                  opcode;
-  guint                     selector;
-  guint64                   scalars[IO_EXTERNAL_METHOD_MAX_SCALARS];
-  guint                     n_scalars;
-  guint                     max_scalars;
-  guint                     max_structure;
-  GBytes                   *structure;      /* of a struct call; NULL for none */
-  GVariant                 *parameters;     /* of a typed one */
-  GVariantType             *reply_type;
-  GBytes                   *large;          /* what goes through memory */
-  GSource                  *cancel_source;  /* while it waits for that */
-
-  IOConnectionProgressFunc  progress;
-  gpointer                  progress_data;
-  GDestroyNotify            progress_destroy;
-} MethodCall;
-
-typedef struct {
-  guint64  scalars[IO_EXTERNAL_METHOD_MAX_SCALARS];
-  guint    n_scalars;
-  GBytes  *structure;
-} MethodResult;
 
 IOConnectionMethods *
 _io_connection_ensure_methods (IOConnection *self)
@@ -59,244 +33,6 @@ _io_connection_free_methods (IOConnection *self)
   g_free (methods);
 }
 
-static void
-stop_waiting (MethodCall *call)
-{
-  if (call->cancel_source != NULL)
-    g_source_destroy (call->cancel_source);
-  g_clear_pointer (&call->cancel_source, g_source_unref);
-}
-
-static void
-method_call_clear (MethodCall *call)
-{
-  stop_waiting (call);
-  if (call->progress_destroy != NULL)
-    call->progress_destroy (call->progress_data);
-  g_clear_pointer (&call->structure, g_bytes_unref);
-  g_clear_pointer (&call->parameters, g_variant_unref);
-  g_clear_pointer (&call->reply_type, g_variant_type_free);
-  g_clear_pointer (&call->large, g_bytes_unref);
-}
-
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (MethodCall, method_call_clear)
-
-static void
-method_call_free (MethodCall *call)
-{
-  method_call_clear (call);
-  g_free (call);
-}
-
-static void
-method_result_free (MethodResult *result)
-{
-  g_clear_pointer (&result->structure, g_bytes_unref);
-  g_free (result);
-}
-
-/* What both forms begin with. */
-static gboolean
-check_size (IOConnection  *self,
-            MethodCall    *call,
-            guint          n_scalars,
-            GError       **error)
-{
-  gsize size = call->large != NULL ? g_bytes_get_size (call->large) : 0;
-
-  if (n_scalars > IO_EXTERNAL_METHOD_MAX_SCALARS)
-    g_propagate_error (error, _io_connection_new_error (self, call->opcode,
-                                                        IO_STREAM_ERROR_BAD_ARGUMENT,
-                                                        "%u scalars are more than %u", n_scalars,
-                                                        IO_EXTERNAL_METHOD_MAX_SCALARS));
-  else if (size > IO_EXTERNAL_METHOD_MAX_STRUCTURE)
-    g_propagate_error (error, _io_connection_new_error (self, call->opcode,
-                                                        IO_STREAM_ERROR_MESSAGE_TOO_LARGE,
-                                                        "%" G_GSIZE_FORMAT " bytes are more than %u",
-                                                        size, IO_EXTERNAL_METHOD_MAX_STRUCTURE));
-  else
-    return TRUE;
-
-  return FALSE;
-}
-
-static gboolean
-fill_struct_call (IOConnection   *self,
-                  MethodCall     *call,
-                  const guint64  *scalars,
-                  guint           n_scalars,
-                  GBytes         *structure,
-                  GError        **error)
-{
-  if (structure != NULL && g_bytes_get_size (structure) > IO_METHOD_MAX_INLINE)
-    call->large = g_bytes_ref (structure);
-  else if (structure != NULL)
-    call->structure = g_bytes_ref (structure);
-  if (!check_size (self, call, n_scalars, error))
-    return FALSE;
-
-  call->n_scalars = n_scalars;
-  if (n_scalars > 0)
-    memcpy (call->scalars, scalars, n_scalars * sizeof *scalars);
-
-  return TRUE;
-}
-
-static gboolean
-fill_typed_call (IOConnection        *self,
-                 MethodCall          *call,
-                 GVariant            *parameters,
-                 const GVariantType  *reply_type,
-                 GError             **error)
-{
-  call->parameters = g_variant_ref_sink (parameters != NULL ? parameters : g_variant_new ("()"));
-  call->reply_type = reply_type != NULL ? g_variant_type_copy (reply_type) : NULL;
-  if (!_io_method_data_check_value (call->parameters, error))
-    return FALSE;
-
-  call->large = _io_method_data_flatten (call->parameters);
-
-  return check_size (self, call, 0, error);
-}
-
-static gboolean
-is_typed (const MethodCall *call)
-{
-  return call->opcode == IO_OPCODE_VARIANT || call->opcode == IO_OPCODE_VARIANT_ASYNC;
-}
-
-/* Floating. */
-static GVariant *
-build_args (const MethodCall *call)
-{
-  guint64 length = call->large != NULL ? g_bytes_get_size (call->large) : 0;
-
-  if (is_typed (call))
-    return g_variant_new ("(uvst)", call->selector,
-                          length == 0 ? call->parameters : g_variant_new ("()"),
-                          length == 0 ? "" : g_variant_get_type_string (call->parameters), length);
-
-  return g_variant_new ("(u@at@aytuu)", call->selector,
-                        g_variant_new_fixed_array (G_VARIANT_TYPE_UINT64, call->scalars,
-                                                   call->n_scalars, sizeof (guint64)),
-                        _io_method_data_new_inline (call->structure), length,
-                        call->max_scalars, call->max_structure);
-}
-
-/* Takes @reason over. It need not be the owner's fault. */
-static gboolean
-refuse_memory (IOConnection  *self,
-               IOOpcode       opcode,
-               GError        *reason,
-               GError       **error)
-{
-  g_autoptr (GError) owned = reason;
-
-  if (reason->code != IO_STREAM_ERROR_NO_MEMORY && reason->code != IO_STREAM_ERROR_NO_RESOURCES)
-    {
-      _io_connection_break_off (self, opcode, reason->message, error);
-      return FALSE;
-    }
-
-  g_propagate_error (error, g_steal_pointer (&owned));
-  return FALSE;
-}
-
-/* NULL with no error if @length is 0. */
-static GBytes *
-take_large (IOConnection  *self,
-            MethodCall    *call,
-            GUnixFDList   *fds,
-            guint64        length,
-            guint64        max,
-            GError       **error)
-{
-  GError *reason = NULL;
-  GBytes *data;
-
-  if (length > MIN (max, IO_EXTERNAL_METHOD_MAX_STRUCTURE))
-    return _io_connection_break_off (self, call->opcode, "its answer is larger than it may be", error);
-  if (length == 0)
-    return NULL;
-
-  data = _io_method_data_detach (fds, length, &reason);
-  if (data != NULL)
-    return data;
-
-  refuse_memory (self, call->opcode, reason, error);
-  return NULL;
-}
-
-static MethodResult *
-read_struct_answer (IOConnection  *self,
-                    MethodCall    *call,
-                    GVariant      *answer,
-                    GUnixFDList   *fds,
-                    GError       **error)
-{
-  g_autoptr (GVariant) scalars = g_variant_get_child_value (answer, 0);
-  g_autoptr (GVariant) array = g_variant_get_child_value (answer, 1);
-  g_autoptr (GBytes) structure = _io_method_data_get_inline (array);
-  MethodResult *result;
-  gsize n_scalars;
-  const guint64 *numbers = g_variant_get_fixed_array (scalars, &n_scalars, sizeof (guint64));
-  guint64 length;
-
-  g_variant_get_child (answer, 2, "t", &length);
-  if (n_scalars > MIN (call->max_scalars, IO_EXTERNAL_METHOD_MAX_SCALARS) ||
-      g_bytes_get_size (structure) > call->max_structure)
-    return _io_connection_break_off (self, call->opcode, "its answer is more than was asked for", error);
-  if (length > 0)
-    {
-      g_bytes_unref (structure);
-      structure = take_large (self, call, fds, length, call->max_structure, error);
-      if (structure == NULL)
-        return NULL;
-    }
-
-  result = g_new0 (MethodResult, 1);
-  result->n_scalars = n_scalars;
-  if (n_scalars > 0)
-    memcpy (result->scalars, numbers, n_scalars * sizeof *numbers);
-  result->structure = g_steal_pointer (&structure);
-
-  return result;
-}
-
-/* A full reference. */
-static GVariant *
-read_typed_answer (IOConnection  *self,
-                   MethodCall    *call,
-                   GVariant      *answer,
-                   GUnixFDList   *fds,
-                   GError       **error)
-{
-  g_autoptr (GVariant) value = NULL;
-  g_autoptr (GBytes) data = NULL;
-  const char *type;
-  guint64 length;
-
-  g_variant_get (answer, "(v&st)", &value, &type, &length);
-  if (length > 0)
-    {
-      data = take_large (self, call, fds, length, IO_EXTERNAL_METHOD_MAX_STRUCTURE, error);
-      if (data == NULL)
-        return NULL;
-      g_variant_unref (value);
-      value = _io_method_data_unflatten (type, data);
-    }
-  if (value == NULL)
-    return _io_connection_break_off (self, call->opcode, "its answer is not what it says", error);
-  if (call->reply_type == NULL || g_variant_is_of_type (value, call->reply_type))
-    return g_steal_pointer (&value);
-
-  g_propagate_error (error, _io_connection_new_error (self, call->opcode, IO_STREAM_ERROR_BAD_MESSAGE,
-                                                      "the answer to method %u is of type %s",
-                                                      call->selector,
-                                                      g_variant_get_type_string (value)));
-  return NULL;
-}
-
 /* The memory for large arguments. It may be written when the owner is done
  * with all that was put there before, which an answer to anything that was
  * asked for later tells; and when the owner is not about to make another one. */
@@ -310,7 +46,7 @@ typedef struct {
 
 static gboolean
 is_transfer_free (IOConnection *self,
-                  MethodCall   *call)
+                  IOMethodCall *call)
 {
   IOConnectionMethods *methods = _io_connection_ensure_methods (self);
 
@@ -321,7 +57,7 @@ is_transfer_free (IOConnection *self,
 /* Floating. */
 static GVariant *
 begin_ask (IOConnection *self,
-           MethodCall   *call,
+           IOMethodCall *call,
            Ask          *ask)
 {
   IOConnectionMethods *methods = _io_connection_ensure_methods (self);
@@ -362,7 +98,7 @@ take_transfer (IOConnection  *self,
   list = g_unix_fd_list_steal_fds (fds, NULL);
   transfer = _io_memory_backing_new_take_fd (list[0], size, G_MAXSSIZE, FALSE, FALSE, &reason);
   if (transfer == NULL)
-    return refuse_memory (self, IO_OPCODE_GET_TRANSFER, reason, error);
+    return _io_connection_refuse_memory (self, IO_OPCODE_GET_TRANSFER, reason, error);
 
   g_clear_pointer (&methods->transfer, _io_memory_backing_unref);
   methods->transfer = transfer;
@@ -373,7 +109,7 @@ take_transfer (IOConnection  *self,
 
 static gboolean
 fill_transfer (IOConnection  *self,
-               MethodCall    *call,
+               IOMethodCall  *call,
                GError       **error)
 {
   IOConnectionMethods *methods = _io_connection_ensure_methods (self);
@@ -387,7 +123,7 @@ fill_transfer (IOConnection  *self,
 
 static gboolean
 prepare_transfer (IOConnection  *self,
-                  MethodCall    *call,
+                  IOMethodCall  *call,
                   GCancellable  *cancellable,
                   GError       **error)
 {
@@ -408,7 +144,7 @@ prepare_transfer (IOConnection  *self,
 
 static GVariant *
 run_call (IOConnection  *self,
-          MethodCall    *call,
+          IOMethodCall  *call,
           GUnixFDList  **fds,
           GCancellable  *cancellable,
           GError       **error)
@@ -419,7 +155,7 @@ run_call (IOConnection  *self,
   if (call->large != NULL && !prepare_transfer (self, call, cancellable, error))
     return NULL;
 
-  answer = _io_connection_call_with_fds (self, call->opcode, build_args (call), fds, cancellable,
+  answer = _io_connection_call_with_fds (self, call->opcode, _io_method_call_build_args (call), fds, cancellable,
                                          error);
   methods = _io_connection_get_private (self)->methods;
   if (answer != NULL && call->large != NULL && methods != NULL)
@@ -438,7 +174,7 @@ progress_cb (IOConnection *self,
              gpointer      data)
 {
   g_autoptr (GTask) task = g_object_ref (data);
-  MethodCall *call = g_task_get_task_data (task);
+  IOMethodCall *call = g_task_get_task_data (task);
 
   call->progress (self, value, call->progress_data);
 }
@@ -451,20 +187,20 @@ answered_cb (IOConnection *self,
              gpointer      data)
 {
   g_autoptr (GTask) task = data;
-  MethodCall *call = g_task_get_task_data (task);
+  IOMethodCall *call = g_task_get_task_data (task);
   GError *reason = error != NULL ? g_error_copy (error) : NULL;
   gpointer result = NULL;
 
-  if (reason == NULL && is_typed (call))
-    result = read_typed_answer (self, call, answer, fds, &reason);
+  if (reason == NULL && _io_method_call_is_typed (call))
+    result = _io_method_call_read_typed (self, call, answer, fds, &reason);
   else if (reason == NULL)
-    result = read_struct_answer (self, call, answer, fds, &reason);
+    result = _io_method_call_read_struct (self, call, answer, fds, &reason);
 
   if (result == NULL)
     g_task_return_error (task, reason);
   else
-    g_task_return_pointer (task, result, is_typed (call) ? (GDestroyNotify) g_variant_unref
-                                                         : (GDestroyNotify) method_result_free);
+    g_task_return_pointer (task, result, _io_method_call_is_typed (call)
+                           ? (GDestroyNotify) g_variant_unref : (GDestroyNotify) _io_method_result_free);
 }
 
 /* Takes @task over. */
@@ -472,11 +208,11 @@ static void
 send_call (IOConnection *self,
            GTask        *task)
 {
-  MethodCall *call = g_task_get_task_data (task);
+  IOMethodCall *call = g_task_get_task_data (task);
   GError *error = NULL;
 
   if ((call->large == NULL || fill_transfer (self, call, &error)) &&
-      _io_connection_start_action (self, call->opcode, build_args (call),
+      _io_connection_start_action (self, call->opcode, _io_method_call_build_args (call),
                                    g_task_get_cancellable (task),
                                    call->progress != NULL ? progress_cb : NULL,
                                    answered_cb, task, &error))
@@ -491,7 +227,7 @@ pop_waiting (IOConnectionMethods *methods)
 {
   GTask *task = g_queue_pop_head (&methods->waiting);
 
-  stop_waiting (g_task_get_task_data (task));
+  _io_method_call_stop_waiting (g_task_get_task_data (task));
 
   return task;
 }
@@ -514,7 +250,7 @@ waiting_cancelled_cb (GCancellable *cancellable,
   IOConnectionMethods *methods = _io_connection_ensure_methods (g_task_get_source_object (task));
 
   g_queue_remove (&methods->waiting, task);
-  stop_waiting (g_task_get_task_data (task));
+  _io_method_call_stop_waiting (g_task_get_task_data (task));
   g_task_return_error_if_cancelled (task);
 
   return G_SOURCE_REMOVE;
@@ -524,7 +260,7 @@ static void
 push_waiting (IOConnection *self,
               GTask        *task)
 {
-  MethodCall *call = g_task_get_task_data (task);
+  IOMethodCall *call = g_task_get_task_data (task);
   GCancellable *cancellable = g_task_get_cancellable (task);
 
   g_queue_push_tail (&_io_connection_ensure_methods (self)->waiting, task);
@@ -548,7 +284,7 @@ ask_transfer (IOConnection  *self,
               GError       **error)
 {
   IOConnectionMethods *methods = _io_connection_ensure_methods (self);
-  MethodCall *call = g_task_get_task_data (task);
+  IOMethodCall *call = g_task_get_task_data (task);
   g_autofree Ask *ask = g_new0 (Ask, 1);
 
   ask->task = task;
@@ -572,7 +308,7 @@ send_waiting (IOConnection *self)
 
   while (!methods->asking && (task = g_queue_peek_head (&methods->waiting)) != NULL)
     {
-      MethodCall *call = g_task_get_task_data (task);
+      IOMethodCall *call = g_task_get_task_data (task);
       GError *error = NULL;
 
       if (is_transfer_free (self, call))
@@ -605,7 +341,7 @@ transfer_cb (IOConnection *self,
 
 static GTask *
 new_task (IOConnection             *self,
-          MethodCall               *call,
+          IOMethodCall             *call,
           IOConnectionProgressFunc  progress,
           gpointer                  progress_data,
           GDestroyNotify            progress_destroy,
@@ -618,7 +354,7 @@ new_task (IOConnection             *self,
   call->progress = progress;
   call->progress_data = progress_data;
   call->progress_destroy = progress_destroy;
-  g_task_set_task_data (task, call, (GDestroyNotify) method_call_free);
+  g_task_set_task_data (task, call, (GDestroyNotify) _io_method_call_free);
   /* An answer that is there is not thrown away. */
   g_task_set_check_cancellable (task, FALSE);
 
@@ -631,7 +367,7 @@ start_task (GTask  *task,
             GError *error)
 {
   IOConnection *self = g_task_get_source_object (task);
-  MethodCall *call = g_task_get_task_data (task);
+  IOMethodCall *call = g_task_get_task_data (task);
 
   if (error != NULL)
     {
@@ -648,10 +384,10 @@ start_task (GTask  *task,
 }
 
 static void
-give_result (MethodResult  *result,
-             guint64      **scalar_output,
-             guint         *n_scalar_output,
-             GBytes       **structure_output)
+give_result (IOMethodResult  *result,
+             guint64        **scalar_output,
+             guint           *n_scalar_output,
+             GBytes         **structure_output)
 {
   if (scalar_output != NULL)
     *scalar_output = g_memdup2 (result->scalars, result->n_scalars * sizeof (guint64));
@@ -659,7 +395,7 @@ give_result (MethodResult  *result,
     *n_scalar_output = result->n_scalars;
   if (structure_output != NULL)
     *structure_output = g_steal_pointer (&result->structure);
-  method_result_free (result);
+  _io_method_result_free (result);
 }
 
 static void
@@ -732,10 +468,10 @@ io_connection_call_method (IOConnection   *self,
                            GCancellable   *cancellable,
                            GError        **error)
 {
-  g_auto (MethodCall) call = { .opcode = IO_OPCODE_METHOD, .selector = selector };
+  g_auto (IOMethodCall) call = { .opcode = IO_OPCODE_METHOD, .selector = selector };
   g_autoptr (GVariant) answer = NULL;
   g_autoptr (GUnixFDList) fds = NULL;
-  MethodResult *result;
+  IOMethodResult *result;
 
   clear_result (scalar_output, n_scalar_output, structure_output);
   g_return_val_if_fail (IO_IS_CONNECTION (self), FALSE);
@@ -744,13 +480,13 @@ io_connection_call_method (IOConnection   *self,
 
   call.max_scalars = max_scalar_output;
   call.max_structure = max_structure_output;
-  if (!fill_struct_call (self, &call, scalar_input, n_scalar_input, structure_input, error))
+  if (!_io_method_call_fill_struct (self, &call, scalar_input, n_scalar_input, structure_input, error))
     return FALSE;
 
   answer = run_call (self, &call, &fds, cancellable, error);
   if (answer == NULL)
     return FALSE;
-  result = read_struct_answer (self, &call, answer, fds, error);
+  result = _io_method_call_read_struct (self, &call, answer, fds, error);
   if (result == NULL)
     return FALSE;
 
@@ -807,14 +543,14 @@ io_connection_call_method_async (IOConnection             *self,
                                  GAsyncReadyCallback       callback,
                                  gpointer                  user_data)
 {
-  MethodCall *call;
+  IOMethodCall *call;
   GTask *task;
   GError *error = NULL;
 
   g_return_if_fail (IO_IS_CONNECTION (self));
   g_return_if_fail (scalar_input != NULL || n_scalar_input == 0);
 
-  call = g_new0 (MethodCall, 1);
+  call = g_new0 (IOMethodCall, 1);
   call->opcode = IO_OPCODE_METHOD_ASYNC;
   call->selector = selector;
   call->max_scalars = max_scalar_output;
@@ -822,7 +558,7 @@ io_connection_call_method_async (IOConnection             *self,
   task = new_task (self, call, progress, progress_data, progress_destroy, cancellable, callback,
                    user_data);
   g_task_set_source_tag (task, io_connection_call_method_async);
-  fill_struct_call (self, call, scalar_input, n_scalar_input, structure_input, &error);
+  _io_method_call_fill_struct (self, call, scalar_input, n_scalar_input, structure_input, &error);
   start_task (task, error);
 }
 
@@ -855,7 +591,7 @@ io_connection_call_method_finish (IOConnection  *self,
                                   GBytes       **structure_output,
                                   GError       **error)
 {
-  MethodResult *answer;
+  IOMethodResult *answer;
 
   clear_result (scalar_output, n_scalar_output, structure_output);
   g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
@@ -903,19 +639,19 @@ io_connection_call (IOConnection        *self,
                     GCancellable        *cancellable,
                     GError             **error)
 {
-  g_auto (MethodCall) call = { .opcode = IO_OPCODE_VARIANT, .selector = selector };
+  g_auto (IOMethodCall) call = { .opcode = IO_OPCODE_VARIANT, .selector = selector };
   g_autoptr (GVariant) answer = NULL;
   g_autoptr (GUnixFDList) fds = NULL;
 
   g_return_val_if_fail (IO_IS_CONNECTION (self), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  if (!fill_typed_call (self, &call, parameters, reply_type, error))
+  if (!_io_method_call_fill_typed (self, &call, parameters, reply_type, error))
     return NULL;
 
   answer = run_call (self, &call, &fds, cancellable, error);
 
-  return answer != NULL ? read_typed_answer (self, &call, answer, fds, error) : NULL;
+  return answer != NULL ? _io_method_call_read_typed (self, &call, answer, fds, error) : NULL;
 }
 
 /**
@@ -952,19 +688,19 @@ io_connection_call_async (IOConnection             *self,
                           GAsyncReadyCallback       callback,
                           gpointer                  user_data)
 {
-  MethodCall *call;
+  IOMethodCall *call;
   GTask *task;
   GError *error = NULL;
 
   g_return_if_fail (IO_IS_CONNECTION (self));
 
-  call = g_new0 (MethodCall, 1);
+  call = g_new0 (IOMethodCall, 1);
   call->opcode = IO_OPCODE_VARIANT_ASYNC;
   call->selector = selector;
   task = new_task (self, call, progress, progress_data, progress_destroy, cancellable, callback,
                    user_data);
   g_task_set_source_tag (task, io_connection_call_async);
-  fill_typed_call (self, call, parameters, reply_type, &error);
+  _io_method_call_fill_typed (self, call, parameters, reply_type, &error);
   start_task (task, error);
 }
 
