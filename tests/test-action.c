@@ -52,6 +52,32 @@ hang_up (Fixture *f)
   g_assert_finalize_object (g_steal_pointer (&f->connection));
 }
 
+typedef struct {
+  Fixture *f;
+  guint    n;
+} CountKept;
+
+static gboolean
+count_kept_cb (gpointer user_data)
+{
+  CountKept *count = user_data;
+
+  count->n = count->f->service->kept->len;
+
+  return G_SOURCE_REMOVE;
+}
+
+/* As the owner sees it. */
+static guint
+count_kept (Fixture *f)
+{
+  CountKept count = { f, 0 };
+
+  stream_util_run (f->loop, count_kept_cb, &count);
+
+  return count.n;
+}
+
 static gboolean
 drop_kept (gpointer user_data)
 {
@@ -155,7 +181,7 @@ test_complete (Fixture       *f,
   IOAction *action;
 
   methods_start (f->connection, METHOD_KEEP, NULL, 0, structure, NULL, &answer);
-  while (f->service->kept->len == 0)
+  while (count_kept (f) == 0)
     {
       g_main_context_iteration (NULL, FALSE);
       settle (f);
@@ -536,7 +562,7 @@ test_large_answers (Fixture       *f,
 
   for (guint i = 0; i < G_N_ELEMENTS (answers); i++)
     methods_start (f->connection, METHOD_KEEP, NULL, 0, NULL, NULL, &answers[i]);
-  while (f->service->kept->len < G_N_ELEMENTS (answers))
+  while (count_kept (f) < G_N_ELEMENTS (answers))
     settle (f);
   for (guint i = 0; i < G_N_ELEMENTS (answers); i++)
     {
@@ -563,7 +589,7 @@ test_no_timeout (Fixture       *f,
 
   io_connection_set_timeout (f->connection, 1);
   methods_start (f->connection, METHOD_KEEP, NULL, 0, NULL, NULL, &answer);
-  while (f->service->kept->len == 0)
+  while (count_kept (f) == 0)
     settle (f);
   for (guint i = 0; i < 10; i++)
     {
