@@ -138,6 +138,21 @@ stream_util_run (IOWorkLoop  *loop,
     func (data);
 }
 
+static inline gboolean
+stream_util_do_nothing_cb (gpointer data)
+{
+  return G_SOURCE_REMOVE;
+}
+
+/* After this the owner has done all it was asked for before. */
+static inline void
+stream_util_catch_up (IOWorkLoop *loop)
+{
+  if (loop == NULL)
+    stream_util_settle ();
+  stream_util_run (loop, stream_util_do_nothing_cb, NULL);
+}
+
 static inline void
 stream_util_shut_down (IOWorkLoop *loop)
 {

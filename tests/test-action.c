@@ -15,21 +15,6 @@ typedef struct {
   IOConnection   *connection;
 } Fixture;
 
-static gboolean
-do_nothing (gpointer user_data)
-{
-  return G_SOURCE_REMOVE;
-}
-
-/* After this the owner has done all it was asked for before. */
-static void
-settle (Fixture *f)
-{
-  if (f->loop == NULL)
-    stream_util_settle ();
-  stream_util_run (f->loop, do_nothing, NULL);
-}
-
 static void
 set_up (Fixture       *f,
         gconstpointer  data)
@@ -93,7 +78,7 @@ tear_down (Fixture       *f,
   if (f->connection != NULL)
     hang_up (f);
   io_service_terminate (IO_SERVICE (f->service));
-  settle (f);
+  stream_util_catch_up (f->loop);
   stream_util_run (f->loop, drop_kept, f);
   stream_util_shut_down (f->loop);
   g_assert_cmpint (f->service->n_closed + f->service->n_died, ==, 1);
@@ -184,7 +169,7 @@ test_complete (Fixture       *f,
   while (count_kept (f) == 0)
     {
       g_main_context_iteration (NULL, FALSE);
-      settle (f);
+      stream_util_catch_up (f->loop);
     }
   action = get_kept (f, 0);
   g_object_get (action, "selector", &selector, "completed", &completed, "cancelled", &cancelled, NULL);
@@ -376,7 +361,7 @@ test_cancelled_before (Fixture       *f,
   methods_start (f->connection, METHOD_KEEP, NULL, 0, NULL, cancellable, &answer);
   methods_finish (&answer);
   g_assert_error (answer.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
-  settle (f);
+  stream_util_catch_up (f->loop);
   g_assert_cmpuint (f->service->kept->len, ==, 0);
 }
 
@@ -431,7 +416,7 @@ test_client_gone (Fixture       *f,
       methods_answer_clear (&answers[i]);
     }
   while (g_atomic_int_get (&f->service->n_closed) == 0)
-    settle (f);
+    stream_util_catch_up (f->loop);
   g_assert_cmpint (g_atomic_int_get (&f->service->n_aborted), ==, 10);
   run (f, GPOINTER_TO_INT (data), complete_late, g_ptr_array_index (f->service->kept, 0));
 }
@@ -448,7 +433,7 @@ test_terminate (Fixture       *f,
   io_service_terminate (IO_SERVICE (f->service));
   methods_finish (&answer);
   g_assert_error (answer.error, IO_STREAM_ERROR, IO_STREAM_ERROR_OFFLINE);
-  settle (f);
+  stream_util_catch_up (f->loop);
   g_assert_cmpint (f->service->n_aborted, ==, 1);
 }
 
@@ -563,7 +548,7 @@ test_large_answers (Fixture       *f,
   for (guint i = 0; i < G_N_ELEMENTS (answers); i++)
     methods_start (f->connection, METHOD_KEEP, NULL, 0, NULL, NULL, &answers[i]);
   while (count_kept (f) < G_N_ELEMENTS (answers))
-    settle (f);
+    stream_util_catch_up (f->loop);
   for (guint i = 0; i < G_N_ELEMENTS (answers); i++)
     {
       g_autoptr (GError) error = NULL;
@@ -590,7 +575,7 @@ test_no_timeout (Fixture       *f,
   io_connection_set_timeout (f->connection, 1);
   methods_start (f->connection, METHOD_KEEP, NULL, 0, NULL, NULL, &answer);
   while (count_kept (f) == 0)
-    settle (f);
+    stream_util_catch_up (f->loop);
   for (guint i = 0; i < 10; i++)
     {
       g_usleep (1);
@@ -732,7 +717,7 @@ test_chain (Fixture       *f,
   while (g_atomic_int_get (&f->service->n_closed) == 0)
     {
       stream_util_settle ();
-      settle (f);
+      stream_util_catch_up (f->loop);
     }
 }
 

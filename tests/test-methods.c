@@ -19,21 +19,6 @@ typedef struct {
   guint64         max_bytes;
 } Fixture;
 
-static gboolean
-do_nothing (gpointer user_data)
-{
-  return G_SOURCE_REMOVE;
-}
-
-/* After this the owner has done all it was asked for before. */
-static void
-settle (Fixture *f)
-{
-  if (f->loop == NULL)
-    stream_util_settle ();
-  stream_util_run (f->loop, do_nothing, NULL);
-}
-
 static void
 set_up (Fixture       *f,
         gconstpointer  data)
@@ -54,7 +39,7 @@ tear_down (Fixture       *f,
   if (f->connection != NULL)
     g_assert_finalize_object (f->connection);
   io_service_terminate (IO_SERVICE (f->service));
-  settle (f);
+  stream_util_catch_up (f->loop);
   stream_util_shut_down (f->loop);
   g_assert_cmpint (f->service->n_closed + f->service->n_died, ==, 1);
   g_assert_finalize_object (f->service);
@@ -238,7 +223,7 @@ test_limits (Fixture       *f,
 
   /* Set before the client came. */
   g_assert_finalize_object (f->connection);
-  settle (f);
+  stream_util_catch_up (f->loop);
   g_atomic_int_set (&f->service->n_closed, 0);
   /* the arguments, and the answer */
   f->service->max_bytes = (128 << 10) + 70000;
@@ -248,7 +233,7 @@ test_limits (Fixture       *f,
   check_echo (f, 0, 70000);
 
   g_assert_finalize_object (f->connection);
-  settle (f);
+  stream_util_catch_up (f->loop);
   g_atomic_int_set (&f->service->n_closed, 0);
   f->service->read_only = TRUE;
   f->connection = stream_util_connect_plain (IO_SERVICE (f->service), NULL);
@@ -521,7 +506,7 @@ test_memory (Fixture       *f,
   g_clear_object (&again);
   g_assert_finalize_object (f->connection);
   f->connection = NULL;
-  settle (f);
+  stream_util_catch_up (f->loop);
   word = 0;
   g_assert_cmpuint (io_memory_descriptor_read_bytes (writable, 4996, &word, 4), ==, 4);
   g_assert_cmphex (word, ==, 0x12345678);
