@@ -593,7 +593,10 @@ test_storm (void)
   for (guint i = 0; i < G_N_ELEMENTS (funcs); i++)
     threads[i] = g_thread_new ("storm", funcs[i], &storm);
 
-  for (guint round = 0; round < 15; round++)
+  /* A busy machine may leave a thread out for a while: go on until each had its
+   * part. */
+  for (guint round = 0; round < 15 || g_atomic_int_get (&storm.n_sent) == 0 ||
+                        g_atomic_int_get (&storm.n_called) == 0; round++)
     {
       g_assert_true (io_connection_open (IO_CONNECTION (storm.client), 0, NULL, &error));
       stream_util_start (storm.client);
@@ -608,8 +611,6 @@ test_storm (void)
   g_atomic_int_set (&storm.is_over, TRUE);
   for (guint i = 0; i < G_N_ELEMENTS (funcs); i++)
     g_thread_join (threads[i]);
-  g_assert_cmpint (storm.n_sent, >, 0);
-  g_assert_cmpint (storm.n_called, >, 0);
   io_connection_hang_up (IO_CONNECTION (storm.client));
   stream_util_settle ();
   g_assert_finalize_object (storm.client);
