@@ -195,6 +195,8 @@ _io_service_add_local (IOService  *self,
                        GSocket    *socket,
                        GError    **error)
 {
+  G_GNUC_UNUSED g_autoptr (IOService) kept = g_object_ref (self);
+
   /* As in io_service_register(), which this service may never see. */
   if (!_io_service_check_usable (self, "connect to", error) ||
       (G_IS_INITABLE (self) && !g_initable_init (G_INITABLE (self), NULL, error)))

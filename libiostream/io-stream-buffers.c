@@ -306,7 +306,7 @@ io_stream_add_buffers (IOStream   *self,
                        GPtrArray  *buffers,
                        GError    **error)
 {
-  G_GNUC_UNUSED g_autoptr (IOStream) keep = NULL;
+  g_autoptr (IOStream) keep = NULL;
   g_autoptr (GPtrArray) added = NULL;
   IOStreamPrivate *priv;
 
@@ -315,7 +315,7 @@ io_stream_add_buffers (IOStream   *self,
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   priv = _io_stream_get_private (self);
-  if (!_io_stream_ensure (self, error) ||
+  if (!_io_stream_ensure (self, &keep, error) ||
       !check_room (self, buffers->len, error) ||
       !check_new_buffers (self, buffers, error) ||
       !_io_stream_charge_link (self, buffers, error))
@@ -325,7 +325,7 @@ io_stream_add_buffers (IOStream   *self,
 
   added = g_ptr_array_copy (buffers, copy_buffer, NULL);
   g_ptr_array_set_free_func (added, g_object_unref);
-  keep = g_object_ref (self);
+  g_set_object (&keep, self);
 
   /* Who listens hears of it without the lock, and when all is done. */
   g_ptr_array_foreach (added, (GFunc) (void *) g_object_freeze_notify, NULL);
@@ -387,6 +387,7 @@ io_stream_remove_buffer_with_id (IOStream  *self,
                                  guint32    buffer_id,
                                  GError   **error)
 {
+  g_autoptr (IOStream) keep = NULL;
   g_autoptr (IOStreamBuffer) buffer = NULL;
   IOStreamPrivate *priv;
 
@@ -394,7 +395,7 @@ io_stream_remove_buffer_with_id (IOStream  *self,
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   priv = _io_stream_get_private (self);
-  if (!_io_stream_ensure (self, error) || !_io_stream_check_closed (self, "remove a buffer from", error))
+  if (!_io_stream_ensure (self, &keep, error) || !_io_stream_check_closed (self, "remove a buffer from", error))
     return FALSE;
 
   if (buffer_id >= priv->buffers->len)
@@ -468,10 +469,12 @@ gboolean
 io_stream_remove_all_buffers (IOStream  *self,
                               GError   **error)
 {
+  g_autoptr (IOStream) keep = NULL;
+
   g_return_val_if_fail (IO_IS_STREAM (self), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  if (!_io_stream_ensure (self, error) || !_io_stream_check_closed (self, "remove the buffers of", error))
+  if (!_io_stream_ensure (self, &keep, error) || !_io_stream_check_closed (self, "remove the buffers of", error))
     return FALSE;
 
   _io_stream_drop_buffers (self);
@@ -494,9 +497,11 @@ io_stream_remove_all_buffers (IOStream  *self,
 guint
 io_stream_get_buffer_count (IOStream *self)
 {
+  g_autoptr (IOStream) keep = NULL;
+
   g_return_val_if_fail (IO_IS_STREAM (self), 0);
 
-  return _io_stream_ensure (self, NULL) ? _io_stream_get_private (self)->buffers->len : 0;
+  return _io_stream_ensure (self, &keep, NULL) ? _io_stream_get_private (self)->buffers->len : 0;
 }
 
 /**
@@ -514,12 +519,13 @@ io_stream_get_buffer_count (IOStream *self)
 GPtrArray *
 io_stream_get_buffers (IOStream *self)
 {
+  g_autoptr (IOStream) keep = NULL;
   GPtrArray *buffers;
 
   g_return_val_if_fail (IO_IS_STREAM (self), NULL);
 
   buffers = g_ptr_array_new_with_free_func (g_object_unref);
-  if (_io_stream_ensure (self, NULL))
+  if (_io_stream_ensure (self, &keep, NULL))
     g_ptr_array_extend (buffers, _io_stream_get_private (self)->buffers, (GCopyFunc) (void *) g_object_ref, NULL);
 
   return buffers;
@@ -541,13 +547,14 @@ IOStreamBuffer *
 io_stream_get_buffer_with_id (IOStream *self,
                               guint32   buffer_id)
 {
+  g_autoptr (IOStream) keep = NULL;
   IOStreamBuffer *buffer = NULL;
   IOStreamPrivate *priv;
 
   g_return_val_if_fail (IO_IS_STREAM (self), NULL);
 
   priv = _io_stream_get_private (self);
-  if (!_io_stream_ensure (self, NULL))
+  if (!_io_stream_ensure (self, &keep, NULL))
     return NULL;
 
   g_mutex_lock (&priv->lock);

@@ -182,7 +182,7 @@ io_stream_set_mode (IOStream      *self,
                     IOStreamMode   mode,
                     GError       **error)
 {
-  G_GNUC_UNUSED g_autoptr (IOStream) keep = NULL;
+  g_autoptr (IOStream) keep = NULL;
   IOStreamPrivate *priv;
 
   g_return_val_if_fail (IO_IS_STREAM (self), FALSE);
@@ -192,11 +192,11 @@ io_stream_set_mode (IOStream      *self,
   priv = _io_stream_get_private (self);
   if (priv->mode == mode)
     return TRUE;
-  if (!_io_stream_ensure (self, error) || !_io_stream_check_process (self, error) ||
+  if (!_io_stream_ensure (self, &keep, error) || !_io_stream_check_process (self, error) ||
       !check_supported (self, mode, error))
     return FALSE;
 
-  keep = g_object_ref (self);
+  g_set_object (&keep, self);
   if (!change_mode (self, mode, error))
     return FALSE;
 

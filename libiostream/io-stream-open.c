@@ -109,11 +109,12 @@ make_link (IOStream      *self,
            guint          options,
            GError       **error)
 {
+  g_autoptr (IOStream) keep = NULL;
   IOStreamPrivate *priv = _io_stream_get_private (self);
   IOStreamQueues *queues;
   IOStreamLink *link;
 
-  if (!_io_stream_ensure (self, error) ||
+  if (!_io_stream_ensure (self, &keep, error) ||
       !check_limits (self, client, options, error) ||
       !_io_stream_refresh_memory (self, error))
     return FALSE;

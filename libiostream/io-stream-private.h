@@ -158,7 +158,11 @@ void             _io_stream_announce_input  (IOStream      *self,
                                              guint32        token);
 void             _io_stream_announce_memory (IOStream      *self);
 gboolean         _io_stream_has_input_listener (IOStream   *self);
+/* Makes the buffers at the first use. Who listens to that may drop the last
+ * reference: then *@keep has one, for as long as the caller goes on; it is NULL
+ * at the start, and stays it at each later use. */
 gboolean         _io_stream_ensure          (IOStream      *self,
+                                             IOStream     **keep,
                                              GError       **error);
 /* FALSE in a forked child: the stream stays with the parent. */
 gboolean         _io_stream_check_process   (IOStream      *self,

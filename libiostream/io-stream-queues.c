@@ -47,6 +47,7 @@ io_stream_create_queues (IOStream  *self,
                          guint      queue_length,
                          GError   **error)
 {
+  g_autoptr (IOStream) keep = NULL;
   IOStreamPrivate *priv;
   IOStreamQueues *queues;
 
@@ -55,7 +56,7 @@ io_stream_create_queues (IOStream  *self,
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   priv = _io_stream_get_private (self);
-  if (!_io_stream_ensure (self, error) || !_io_stream_check_process (self, error))
+  if (!_io_stream_ensure (self, &keep, error) || !_io_stream_check_process (self, error))
     return FALSE;
 
   queues = _io_stream_queues_new (priv->buffers->len, queue_length, error);

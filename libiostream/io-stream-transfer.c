@@ -233,6 +233,7 @@ IOStreamBuffer *
 io_stream_acquire_buffer (IOStream  *self,
                           GError   **error)
 {
+  g_autoptr (IOStream) keep = NULL;
   IOStreamPrivate *priv;
   IOStreamBuffer *buffer = NULL;
   guint32 id;
@@ -241,7 +242,7 @@ io_stream_acquire_buffer (IOStream  *self,
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
   priv = _io_stream_get_private (self);
-  if (!_io_stream_ensure (self, error) || !_io_stream_check_process (self, error))
+  if (!_io_stream_ensure (self, &keep, error) || !_io_stream_check_process (self, error))
     return NULL;
 
   g_mutex_lock (&priv->lock);
@@ -302,6 +303,7 @@ io_stream_acquire_buffer_with_id (IOStream  *self,
                                   guint32    buffer_id,
                                   GError   **error)
 {
+  g_autoptr (IOStream) keep = NULL;
   IOStreamPrivate *priv;
   IOStreamBuffer *buffer = NULL;
 
@@ -309,7 +311,7 @@ io_stream_acquire_buffer_with_id (IOStream  *self,
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
   priv = _io_stream_get_private (self);
-  if (!_io_stream_ensure (self, error) || !_io_stream_check_process (self, error))
+  if (!_io_stream_ensure (self, &keep, error) || !_io_stream_check_process (self, error))
     return NULL;
 
   g_mutex_lock (&priv->lock);

@@ -97,13 +97,15 @@ wait_for (IOStream      *self,
           GCancellable  *cancellable,
           GError       **error)
 {
+  g_autoptr (IOStream) keep = NULL;
   IOStreamPrivate *priv = _io_stream_get_private (self);
   gint64 now = g_get_monotonic_time ();
   gint64 deadline = timeout < 0 || timeout > G_MAXINT64 - now ? -1 : now + timeout;
   gulong handler = 0;
   gboolean done;
 
-  if (!_io_stream_check_process (self, error) || !_io_stream_ensure (self, error) || !check_waiter (self, error))
+  if (!_io_stream_check_process (self, error) || !_io_stream_ensure (self, &keep, error) ||
+      !check_waiter (self, error))
     return FALSE;
 
   if (cancellable != NULL)

@@ -217,7 +217,8 @@ io_stream_initable_init (GInitable     *initable,
                          GCancellable  *cancellable,
                          GError       **error)
 {
-  IOStream *self = IO_STREAM (initable);
+  G_GNUC_UNUSED g_autoptr (IOStream) keep = g_object_ref (IO_STREAM (initable));
+  IOStream *self = keep;
   IOStreamPrivate *priv = _io_stream_get_private (self);
   gboolean done;
 
@@ -245,11 +246,15 @@ initable_iface_init (GInitableIface *iface)
 
 gboolean
 _io_stream_ensure (IOStream  *self,
+                   IOStream **keep,
                    GError   **error)
 {
-  IOStreamPrivate *priv = _io_stream_get_private (self);
+  if (G_LIKELY (_io_stream_get_private (self)->initialized))
+    return TRUE;
 
-  return G_LIKELY (priv->initialized) || g_initable_init (G_INITABLE (self), NULL, error);
+  g_set_object (keep, self);
+
+  return g_initable_init (G_INITABLE (self), NULL, error);
 }
 
 gboolean

@@ -188,9 +188,11 @@ change_buffers (IOStream *stream)
     }
 }
 
+/* One call may drop the stream, the next one is of this function. */
 static void
 send_some (IOStream *stream)
 {
+  G_GNUC_UNUSED g_autoptr (IOStream) keep = g_object_ref (stream);
   IOStreamBufferQueueEntry entry;
   IOStreamBuffer *buffer;
 
