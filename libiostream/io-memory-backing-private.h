@@ -69,6 +69,10 @@ gboolean         _io_memory_backing_seal_writers (IOMemoryBacking     *self,
 /* Makes our own mapping read-only for good. */
 gboolean         _io_memory_backing_give_up_writing (IOMemoryBacking  *self,
                                                      GError          **error);
+/* The same, but for the pages that the first @keep bytes lie in. */
+gboolean         _io_memory_backing_give_up_writing_after (IOMemoryBacking  *self,
+                                                           gsize             keep,
+                                                           GError          **error);
 /* Keeps the mapping out of forked children. */
 void             _io_memory_backing_dont_fork    (IOMemoryBacking     *self);
 /* TRUE in a child that was kept from the mapping: the addresses are void. */

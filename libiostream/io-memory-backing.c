@@ -594,10 +594,20 @@ gboolean
 _io_memory_backing_give_up_writing (IOMemoryBacking  *self,
                                     GError          **error)
 {
-  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  return _io_memory_backing_give_up_writing_after (self, 0, error);
+}
 
-  if (self->maps[MAP_RW] != NULL &&
-      mprotect (self->maps[MAP_RW], self->size, PROT_READ) < 0)
+gboolean
+_io_memory_backing_give_up_writing_after (IOMemoryBacking  *self,
+                                          gsize             keep,
+                                          GError          **error)
+{
+  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  gsize page = (gsize) sysconf (_SC_PAGESIZE);
+  gsize start = (keep + page - 1) / page * page;
+
+  if (self->maps[MAP_RW] != NULL && start < self->size &&
+      mprotect (self->maps[MAP_RW] + start, self->size - start, PROT_READ) < 0)
     return fail_errno ("protect", self->size, errno, error);
 
   self->writable = FALSE;

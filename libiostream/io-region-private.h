@@ -14,6 +14,9 @@ typedef struct {
   IOAbiRegion     *page;
   guint32          entry_count;
   guint64          start_index;
+
+  /* of the client's region, where it can be written from here */
+  _Atomic uint64_t *claim;
 } IORegion;
 
 /* Indices start shortly before 2^32, so that what happens when they pass it
@@ -50,6 +53,12 @@ gboolean _io_region_create      (IORegion   *self,
                                  guint32     entry_count,
                                  guint64     start_index,
                                  GError    **error);
+/* The client's region for an owner that takes back entries (io-claim-private.h):
+ * the first page stays writable here, for the claim word and nothing else. */
+gboolean _io_region_create_claimed (IORegion *self,
+                                    guint32   entry_count,
+                                    guint64   start_index,
+                                    GError  **error);
 gboolean _io_region_seal        (IORegion   *self,
                                  GError    **error);
 /* The client maps what it got: checks first, and then never asks again. Takes

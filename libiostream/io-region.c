@@ -44,17 +44,26 @@ _io_region_make_page (IOMemoryBacking **backing,
   return *backing != NULL ? _io_memory_backing_map (*backing, TRUE, error) : NULL;
 }
 
-gboolean
-_io_region_publish_page (IOMemoryBacking  *backing,
-                         IOAbiSide         side,
-                         GError          **error)
+static gboolean
+publish (IOMemoryBacking  *backing,
+         IOAbiSide         side,
+         gsize             writable,
+         GError          **error)
 {
-  if (side == IO_ABI_SIDE_CLIENT && !_io_memory_backing_give_up_writing (backing, error))
+  if (side == IO_ABI_SIDE_CLIENT && !_io_memory_backing_give_up_writing_after (backing, writable, error))
     return FALSE;
 
   _io_memory_backing_dont_fork (backing);
 
   return TRUE;
+}
+
+gboolean
+_io_region_publish_page (IOMemoryBacking  *backing,
+                         IOAbiSide         side,
+                         GError          **error)
+{
+  return publish (backing, side, 0, error);
 }
 
 guint8 *
@@ -96,12 +105,13 @@ write_header (IOAbiRegion *page,
   atomic_store_explicit (&page->magic, IO_ABI_MAGIC, memory_order_release);
 }
 
-gboolean
-_io_region_create (IORegion   *self,
-                   IOAbiSide   side,
-                   guint32     entry_count,
-                   guint64     start_index,
-                   GError    **error)
+static gboolean
+create (IORegion   *self,
+        IOAbiSide   side,
+        guint32     entry_count,
+        guint64     start_index,
+        gsize       writable,
+        GError    **error)
 {
   g_autoptr (IOMemoryBacking) backing = NULL;
   guint8 *base = NULL;
@@ -112,15 +122,35 @@ _io_region_create (IORegion   *self,
     return FALSE;
 
   write_header ((IOAbiRegion *) base, side, entry_count, start_index);
-  if (!_io_region_publish_page (backing, side, error))
+  if (!publish (backing, side, writable, error))
     return FALSE;
 
   self->page = (IOAbiRegion *) base;
+  self->claim = writable > 0 ? &self->page->claim : NULL;
   self->backing = g_steal_pointer (&backing);
   self->entry_count = entry_count;
   self->start_index = start_index;
 
   return TRUE;
+}
+
+gboolean
+_io_region_create (IORegion   *self,
+                   IOAbiSide   side,
+                   guint32     entry_count,
+                   guint64     start_index,
+                   GError    **error)
+{
+  return create (self, side, entry_count, start_index, 0, error);
+}
+
+gboolean
+_io_region_create_claimed (IORegion  *self,
+                           guint32    entry_count,
+                           guint64    start_index,
+                           GError   **error)
+{
+  return create (self, IO_ABI_SIDE_CLIENT, entry_count, start_index, IO_ABI_ENTRIES, error);
 }
 
 gboolean
@@ -176,6 +206,7 @@ _io_region_attach (IORegion   *self,
 
   _io_memory_backing_close_fd (backing);
   self->page = (IOAbiRegion *) base;
+  self->claim = side == IO_ABI_SIDE_CLIENT ? &self->page->claim : NULL;
   self->backing = g_steal_pointer (&backing);
   self->entry_count = entry_count;
   self->start_index = atomic_load_explicit (&self->page->start_index, memory_order_relaxed);
@@ -188,5 +219,6 @@ _io_region_clear (IORegion *self)
 {
   g_clear_pointer (&self->backing, _io_memory_backing_unref);
   self->page = NULL;
+  self->claim = NULL;
   self->entry_count = 0;
 }

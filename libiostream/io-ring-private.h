@@ -69,16 +69,66 @@ _io_ring_peek_id (const IORing *self,
   return atomic_load_explicit (&self->entries[index & self->mask].tag, memory_order_acquire) & 0xffffu;
 }
 
+static inline void
+_io_ring_copy_words (IOAbiEntry               *slot,
+                     guint32                   tag,
+                     IOStreamBufferQueueEntry *entry)
+{
+  entry->buffer_id = tag & 0xffffu;
+  entry->data_offset = atomic_load_explicit (&slot->data_offset, memory_order_relaxed);
+  entry->data_length = atomic_load_explicit (&slot->data_length, memory_order_relaxed);
+  entry->control_offset = atomic_load_explicit (&slot->control_offset, memory_order_relaxed);
+  entry->control_length = atomic_load_explicit (&slot->control_length, memory_order_relaxed);
+  entry->sequence = atomic_load_explicit (&slot->sequence, memory_order_relaxed);
+  entry->timestamp = atomic_load_explicit (&slot->timestamp, memory_order_relaxed);
+  entry->reserved = 0;
+}
+
+/* Copies the entry at @index, if it is published. What it copied is the peer's
+ * word and not checked. */
+static inline gboolean
+_io_ring_copy (const IORing             *self,
+               guint64                   index,
+               IOStreamBufferQueueEntry *entry)
+{
+  IOAbiEntry *slot = &self->entries[index & self->mask];
+  guint32 tag = atomic_load_explicit (&slot->tag, memory_order_acquire);
+
+  if ((tag & 0xff000000u) != _io_ring_expected_tag (self, index))
+    return FALSE;
+  _io_ring_copy_words (slot, tag, entry);
+
+  return TRUE;
+}
+
+/* The writer reads what it has written itself at @index, not longer ago than
+ * one lap. */
+static inline void
+_io_ring_read (const IORing             *self,
+               guint64                   index,
+               IOStreamBufferQueueEntry *entry)
+{
+  IOAbiEntry *slot = &self->entries[index & self->mask];
+
+  _io_ring_copy_words (slot, atomic_load_explicit (&slot->tag, memory_order_relaxed), entry);
+}
+
+static inline void
+_io_ring_seek (IORing  *self,
+               guint64  index)
+{
+  self->index = index;
+  self->mark = _io_ring_expected_tag (self, index);
+}
+
 /* Takes back the last take: the entry is still there. */
 static inline void
 _io_ring_untake (IORing *self)
 {
-  self->index--;
-  self->mark = _io_ring_expected_tag (self, self->index);
+  _io_ring_seek (self, self->index - 1);
 }
 
-/* Copies the next entry out; FALSE if there is none. What it copied is the
- * peer's word and not checked. */
+/* Copies the next entry out; FALSE if there is none. */
 static inline gboolean
 _io_ring_take (IORing                   *self,
                IOStreamBufferQueueEntry *entry)
@@ -89,14 +139,7 @@ _io_ring_take (IORing                   *self,
   if ((tag & 0xff000000u) != self->mark)
     return FALSE;
 
-  entry->buffer_id = tag & 0xffffu;
-  entry->data_offset = atomic_load_explicit (&slot->data_offset, memory_order_relaxed);
-  entry->data_length = atomic_load_explicit (&slot->data_length, memory_order_relaxed);
-  entry->control_offset = atomic_load_explicit (&slot->control_offset, memory_order_relaxed);
-  entry->control_length = atomic_load_explicit (&slot->control_length, memory_order_relaxed);
-  entry->sequence = atomic_load_explicit (&slot->sequence, memory_order_relaxed);
-  entry->timestamp = atomic_load_explicit (&slot->timestamp, memory_order_relaxed);
-  entry->reserved = 0;
+  _io_ring_copy_words (slot, tag, entry);
   _io_ring_advance (self);
 
   return TRUE;

@@ -181,6 +181,61 @@ test_region_pair (void)
   _io_region_clear (&client_there);
 }
 
+/* The kernel is asked, which says EFAULT. Writes what stands there. */
+static gboolean
+can_write (gpointer address)
+{
+  guint8 byte = *(volatile guint8 *) address;
+  int fds[2];
+  gboolean can;
+
+  g_assert_cmpint (pipe2 (fds, O_CLOEXEC), ==, 0);
+  g_assert_cmpint (write (fds[1], &byte, 1), ==, 1);
+  can = read (fds[0], address, 1) == 1;
+  close (fds[0]);
+  close (fds[1]);
+
+  return can;
+}
+
+/* An owner that takes entries back writes the claim word of the client's
+ * region, also after the seals, and behind the first page nothing. */
+static void
+test_region_claimed (void)
+{
+  g_autoptr (GError) error = NULL;
+  IORegion plain = { 0, }, client = { 0, }, there = { 0, };
+  guint32 count = (guint32) sysconf (_SC_PAGESIZE) / 16;
+  guint64 expected = IO_REGION_START_INDEX;
+
+  g_assert_true (_io_region_create (&plain, IO_ABI_SIDE_CLIENT, count, IO_REGION_START_INDEX, &error));
+  g_assert_no_error (error);
+  g_assert_null (plain.claim);
+  g_assert_false (can_write (plain.page));
+
+  g_assert_true (_io_region_create_claimed (&client, count, IO_REGION_START_INDEX, &error));
+  g_assert_no_error (error);
+  g_assert_true (_io_region_attach (&there, IO_ABI_SIDE_CLIENT,
+                                    dup (_io_memory_backing_peek_fd (client.backing)), count, &error));
+  g_assert_no_error (error);
+  g_assert_true (_io_region_seal (&client, &error));
+  g_assert_no_error (error);
+
+  g_assert_true (client.claim == &client.page->claim);
+  g_assert_true (there.claim == &there.page->claim);
+  g_assert_true (can_write (client.claim));
+  g_assert_false (can_write (&client.page->entries[count - 1]));
+  g_assert_true (atomic_compare_exchange_strong (client.claim, &expected, expected + 2));
+  g_assert_cmpuint (atomic_load (there.claim), ==, IO_REGION_START_INDEX + 2);
+  g_assert_true (mmap (NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
+                       _io_memory_backing_peek_fd (client.backing), 0) == MAP_FAILED);
+
+  _io_region_clear (&plain);
+  _io_region_clear (&client);
+  _io_region_clear (&there);
+  g_assert_null (client.claim);
+}
+
 typedef struct {
   const char *name;
   gsize       offset;
@@ -319,6 +374,7 @@ main (int   argc,
   g_test_add_func ("/ring/garbage", test_garbage);
   g_test_add_func ("/ring/two-threads", test_two_threads);
   g_test_add_func ("/region/pair", test_region_pair);
+  g_test_add_func ("/region/claimed", test_region_claimed);
   g_test_add_func ("/region/wrong-memory", test_region_wrong_memory);
   g_test_add_func ("/region/entry-count", test_entry_count);
   for (guint i = 0; i < G_N_ELEMENTS (header_faults); i++)
