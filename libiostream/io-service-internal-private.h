@@ -58,6 +58,7 @@ typedef struct {
   guint         ending : 1;   /* inactive, and clients have their chance */
   guint         closing : 1;  /* nobody has it any more */
   guint         ended : 1;
+  guint         told_end : 1; /* those of this process, too */
 } IOServicePrivate;
 
 /* Work that belongs to the thread of the work loop. */
@@ -135,6 +136,8 @@ void              _io_service_tell_interested (IOService       *self,
                                            guint              type,
                                            GVariant          *argument);
 void              _io_service_clear_interests (IOService  *self);
+/* Tells %IO_SERVICE_MESSAGE_TERMINATED to whoever was not told yet. */
+void              _io_service_tell_end    (IOService      *self);
 
 /* io-service-terminate.c */
 /* While clients have their chance: ends those that have used it, or all if the

@@ -126,6 +126,23 @@ _io_service_tell (IOService    *self,
     message_all (self, except, type, sunk, NULL);
 }
 
+void
+_io_service_tell_end (IOService *self)
+{
+  IOServicePrivate *priv = _io_service_get_private (self);
+  GList *clients = _io_service_copy_clients (self);
+
+  for (GList *l = clients; l != NULL; l = l->next)
+    if (io_user_client_is_connected (l->data) && !_io_user_client_set_told_end (l->data))
+      message_client (self, l->data, IO_SERVICE_MESSAGE_TERMINATED, NULL, NULL);
+  g_list_free_full (clients, g_object_unref);
+
+  if (priv->told_end)
+    return;
+  priv->told_end = TRUE;
+  _io_service_tell_interested (self, IO_SERVICE_INTEREST_GENERAL, IO_SERVICE_MESSAGE_TERMINATED, NULL);
+}
+
 static gboolean
 check_process (IOService  *self,
                GError    **error)
@@ -228,6 +245,9 @@ io_service_message (IOService     *self,
  * %IO_STREAM_ERROR_NO_SPACE if it does not read and too much is due to it (the
  * message is lost, the client is not), and with
  * %IO_STREAM_ERROR_MESSAGE_TOO_LARGE if the packet would be over 8,192 bytes.
+ *
+ * A client that #IOService::authorize is asked about hears it as the first thing
+ * when it is let in, and never if it is not; up to 16 messages are kept for it.
  *
  * In the thread of the service. Apple: IOService::messageClient.
  *

@@ -36,8 +36,7 @@ begin_end (IOService *self)
   if (was_registered)
     g_object_notify (G_OBJECT (self), "registered");
   _io_service_serve_waiting (self);
-  if (!priv->ended)
-    _io_service_tell (self, IO_SERVICE_MESSAGE_TERMINATED, NULL, NULL);
+  _io_service_tell_end (self);
 }
 
 static void
@@ -80,6 +79,8 @@ terminate_func (IOService  *self,
 
   if (!priv->inactive)
     begin_end (self);
+  /* Whoever hears of the beginning may be here before everybody was told. */
+  _io_service_tell_end (self);
   while (priv->clients != NULL)
     end_client (self, priv->clients->data);
   finish_end (self);

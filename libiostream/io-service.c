@@ -391,7 +391,9 @@ install_signals_of_clients (void)
    * only if no handler is connected: it lets in processes of the same user.
    *
    * @client is in place already: its user, process and name can be asked for,
-   * it can be limited, and it can be ended with io_user_client_terminate().
+   * it can be limited, it can be told something that it hears when it is let in
+   * (io_service_message_client()), and it can be ended with
+   * io_user_client_terminate().
    *
    * Returns: %TRUE to let @client in
    * Since: 1.0

@@ -20,6 +20,7 @@ typedef struct {
   guint64               max_bytes;
   guint64               charges[IO_N_CHARGES];   /* bytes */
   IOAnnouncements       told;
+  GPtrArray            *kept;          /* of GBytes: for when it is let in, or NULL */
   IOUserClientMethods  *methods;       /* NULL until needed */
   pid_t                 owner_pid;
   guint                 attached : 1;
@@ -27,6 +28,7 @@ typedef struct {
   guint                 read_only : 1;
   guint                 opened : 1;    /* and told so */
   guint                 died : 1;
+  guint                 told_end : 1;  /* of the service */
 } IOUserClientPrivate;
 
 IOUserClientPrivate *_io_user_client_get_private (IOUserClient *self);

@@ -27,6 +27,7 @@ end_connection (IOUserClient *self,
     }
 
   priv->died = died;
+  g_clear_pointer (&priv->kept, g_ptr_array_unref);
   _io_channel_close (channel, last_words);
   _io_user_client_cut_queues (self);
   _io_user_client_abort_actions (self);
@@ -164,6 +165,24 @@ _io_user_client_send_event (IOUserClient *self,
     g_warning ("%s", error->message);
 }
 
+/* What the client is told before it is let in, it hears when it is. FALSE if
+ * that is too much. Takes @packet. */
+static gboolean
+keep_packet (IOUserClientPrivate *priv,
+             GBytes              *packet,
+             guint                max_kept)
+{
+  g_autoptr (GBytes) owned = packet;
+
+  if (priv->kept == NULL)
+    priv->kept = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+  if (priv->kept->len >= max_kept)
+    return FALSE;
+
+  g_ptr_array_add (priv->kept, g_steal_pointer (&owned));
+  return TRUE;
+}
+
 gboolean
 _io_user_client_offer_event (IOUserClient  *self,
                              IOOpcode       opcode,
@@ -175,11 +194,16 @@ _io_user_client_offer_event (IOUserClient  *self,
   g_autoptr (GVariant) sunk = g_variant_ref_sink (body);
   GBytes *packet;
 
-  if (priv->channel == NULL || !priv->welcome)
+  /* The attributes are in the answer to hello. */
+  if (priv->channel == NULL || (!priv->welcome && max_due == 0))
     return TRUE;
 
   packet = _io_packet_build (IO_PACKET_EVENT, opcode, 0, 0, sunk, error);
-  return packet != NULL && _io_channel_offer (priv->channel, packet, max_due);
+  if (packet == NULL)
+    return FALSE;
+
+  return priv->welcome ? _io_channel_offer (priv->channel, packet, max_due)
+                       : keep_packet (priv, packet, max_due);
 }
 
 gboolean
@@ -295,9 +319,12 @@ _io_user_client_welcome (IOUserClient *self,
                          GBytes       *packet)
 {
   IOUserClientPrivate *priv = _io_user_client_get_private (self);
+  g_autoptr (GPtrArray) kept = g_steal_pointer (&priv->kept);
 
   priv->welcome = TRUE;
   _io_channel_send (priv->channel, packet, NULL);
+  for (guint i = 0; kept != NULL && i < kept->len; i++)
+    _io_user_client_send (self, g_bytes_ref (g_ptr_array_index (kept, i)), NULL);
 }
 
 void
@@ -313,6 +340,16 @@ _io_user_client_is_gone (IOUserClient *self)
   IOUserClientPrivate *priv = _io_user_client_get_private (self);
 
   return priv->attached && priv->channel == NULL;
+}
+
+gboolean
+_io_user_client_set_told_end (IOUserClient *self)
+{
+  IOUserClientPrivate *priv = _io_user_client_get_private (self);
+  gboolean told = priv->told_end;
+
+  priv->told_end = TRUE;
+  return told;
 }
 
 gboolean

@@ -34,7 +34,8 @@ void     _io_user_client_send_event    (IOUserClient          *self,
                                         GVariant              *body);
 /* The same for an event that can be lost, or told later: FALSE if the client
  * reads too little to be told now, and nothing happens to it. If @max_due is 0
- * the service is asked to go on with its attributes when it reads again. */
+ * the service is asked to go on with its attributes when it reads again. A
+ * client that is not let in yet is told when it is. */
 gboolean _io_user_client_offer_event   (IOUserClient          *self,
                                         IOOpcode               opcode,
                                         GVariant              *body,
@@ -187,6 +188,8 @@ gboolean _io_user_client_is_gone        (IOUserClient          *self);
 gboolean _io_user_client_set_opened     (IOUserClient          *self,
                                          gboolean               opened);
 gboolean _io_user_client_has_opened     (IOUserClient          *self);
+/* It is told %IO_SERVICE_MESSAGE_TERMINATED. Returns whether it was before. */
+gboolean _io_user_client_set_told_end   (IOUserClient          *self);
 /* It ended without a word, with the service open. */
 gboolean _io_user_client_has_died       (IOUserClient          *self);
 
