@@ -24,6 +24,7 @@ IODoor   *_io_door_new        (IOService     *service);
 void      _io_door_free       (IODoor        *self);
 gboolean  _io_door_listen     (IODoor        *self,
                                const char    *name,
+                               guint          mode,
                                GError       **error);
 /* Takes @classes over; the rest as _io_names_publish() has it. */
 gboolean  _io_door_publish    (IODoor        *self,

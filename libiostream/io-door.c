@@ -394,11 +394,17 @@ _io_door_new (IOService *service)
 gboolean
 _io_door_listen (IODoor      *self,
                  const char  *name,
+                 guint        mode,
                  GError     **error)
 {
   self->claim = _io_names_claim (name, _io_service_get_context (self->service), error);
   if (self->claim == NULL)
     return FALSE;
+  if (!_io_names_claim_set_mode (self->claim, mode, error))
+    {
+      g_clear_pointer (&self->claim, _io_names_release);
+      return FALSE;
+    }
 
   self->spare_fd = open_spare ();
   start_accepting (self);

@@ -27,6 +27,10 @@ char         *_io_names_dup_socket_path (const char     *name,
 IONameClaim  *_io_names_claim           (const char     *name,
                                          GMainContext   *context,
                                          GError        **error);
+/* Lets those that @mode says reach the socket. */
+gboolean      _io_names_claim_set_mode  (IONameClaim    *self,
+                                         guint           mode,
+                                         GError        **error);
 /* Borrowed; non-blocking, SOCK_SEQPACKET. */
 int           _io_names_claim_peek_fd   (IONameClaim    *self);
 /* Takes the name away and frees @self. In a forked child only the latter. */

@@ -368,6 +368,19 @@ _io_names_claim (const char    *name,
   return self;
 }
 
+/* Nobody else can put anything in the place of the socket: the directory is
+ * ours alone to write. */
+gboolean
+_io_names_claim_set_mode (IONameClaim  *self,
+                          guint         mode,
+                          GError      **error)
+{
+  if (chmod (self->socket_path, (mode_t) mode) == 0)
+    return TRUE;
+
+  return _io_names_fail_errno (error, errno, "set the mode of", self->socket_path);
+}
+
 int
 _io_names_claim_peek_fd (IONameClaim *self)
 {

@@ -30,6 +30,7 @@ typedef struct {
   int           published;    /* atomic: others can know of it */
   GSource      *publishing;   /* what has changed; under a lock */
   gint64        close_timeout;
+  guint         socket_mode;
   GList        *waiting;      /* of Waiting: opens that seize, first come first */
   IOUserClient *retrying;     /* of these, the one that tries again; borrowed */
   guint64       opens;        /* how many there were */

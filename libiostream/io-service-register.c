@@ -70,7 +70,7 @@ register_func (IOService  *self,
                            "Cannot register a service that has no name");
       return FALSE;
     }
-  if (!_io_door_listen (priv->door, priv->name, error))
+  if (!_io_door_listen (priv->door, priv->name, priv->socket_mode, error))
     {
       g_prefix_error (error, "Cannot register service “%s”: ", priv->name);
       return FALSE;
@@ -166,7 +166,8 @@ add_socket_func (IOService  *self,
  *
  * Serves whoever is at the other end of @socket, for example a child that was
  * given one end of a socket pair. Everything is as with a connection that came
- * by name; the user of it is the one that made the socket. The service keeps
+ * by name; the user of it is the one that made the socket: of a pair made here
+ * it is the owner itself, whoever gets the other end. The service keeps
  * @socket and closes it in the end; do not use it any more.
  *
  * Fails with %IO_STREAM_ERROR_BAD_ARGUMENT if @socket is not such a socket,

@@ -98,6 +98,7 @@
  */
 
 #define DEFAULT_CLOSE_TIMEOUT G_USEC_PER_SEC
+#define DEFAULT_SOCKET_MODE   0600
 
 G_DEFINE_TYPE_WITH_PRIVATE (IOService, io_service, G_TYPE_OBJECT)
 
@@ -108,6 +109,7 @@ enum {
   PROP_REGISTERED,
   PROP_INACTIVE,
   PROP_CLOSE_TIMEOUT,
+  PROP_SOCKET_MODE,
   N_PROPS
 };
 
@@ -237,6 +239,9 @@ io_service_set_property (GObject      *object,
     case PROP_CLOSE_TIMEOUT:
       io_service_set_close_timeout (IO_SERVICE (object), g_value_get_int64 (value));
       break;
+    case PROP_SOCKET_MODE:
+      priv->socket_mode = g_value_get_uint (value);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -266,6 +271,9 @@ io_service_get_property (GObject    *object,
       break;
     case PROP_CLOSE_TIMEOUT:
       g_value_set_int64 (value, priv->close_timeout);
+      break;
+    case PROP_SOCKET_MODE:
+      g_value_set_uint (value, priv->socket_mode);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -367,6 +375,20 @@ install_properties (GObjectClass *object_class)
   properties[PROP_CLOSE_TIMEOUT] =
     g_param_spec_int64 ("close-timeout", NULL, NULL, -1, G_MAXINT64, DEFAULT_CLOSE_TIMEOUT,
                         G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
+  /**
+   * IOService:socket-mode:
+   *
+   * Who can reach the socket of the name, as the mode of its file: 0600, its
+   * user alone; 0660, also the group of the process; 0666, everybody. The
+   * directory must let them through as well, and #IOService::authorize decides
+   * about who comes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_SOCKET_MODE] =
+    g_param_spec_uint ("socket-mode", NULL, NULL, 0, 0777, DEFAULT_SOCKET_MODE,
+                       G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
+                       G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
 
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }
@@ -390,10 +412,15 @@ install_signals_of_clients (void)
    * Somebody wants to connect. The first handler decides, and the class handler
    * only if no handler is connected: it lets in processes of the same user.
    *
-   * @client is in place already: its user, process and name can be asked for,
-   * it can be limited, it can be told something that it hears when it is let in
-   * (io_service_message_client()), and it can be ended with
-   * io_user_client_terminate().
+   * @client is in place already: its user, group, process and name can be asked
+   * for, and it can be given less than all with io_user_client_set_read_only()
+   * and io_user_client_set_limits(). User, group and process are what the
+   * kernel knew when it connected; the name is only what it says. It can also be
+   * told something that it hears when it is let in (io_service_message_client()).
+   *
+   * Whoever is not let in gets %IO_STREAM_ERROR_NOT_PERMITTED, with a text that
+   * names the service and the user. A handler that has a better reason calls
+   * io_user_client_terminate() with it.
    *
    * Returns: %TRUE to let @client in
    * Since: 1.0
@@ -538,6 +565,23 @@ io_service_get_work_loop (IOService *self)
   g_return_val_if_fail (IO_IS_SERVICE (self), NULL);
 
   return _io_service_get_private (self)->work_loop;
+}
+
+/**
+ * io_service_get_socket_mode:
+ * @self: a service
+ *
+ * Gets #IOService:socket-mode. Any thread.
+ *
+ * Returns: the mode of the socket's file
+ * Since: 1.0
+ */
+guint
+io_service_get_socket_mode (IOService *self)
+{
+  g_return_val_if_fail (IO_IS_SERVICE (self), 0);
+
+  return _io_service_get_private (self)->socket_mode;
 }
 
 /**

@@ -151,6 +151,8 @@ IO_AVAILABLE_IN_ALL
 void        io_service_set_close_timeout (IOService    *self,
                                         gint64         timeout);
 IO_AVAILABLE_IN_ALL
+guint       io_service_get_socket_mode (IOService     *self);
+IO_AVAILABLE_IN_ALL
 GList      *io_service_get_clients     (IOService     *self) G_GNUC_WARN_UNUSED_RESULT;
 IO_AVAILABLE_IN_ALL
 gboolean    io_service_message         (IOService     *self,
