@@ -230,7 +230,9 @@ announce_open (IOService     *self,
  * #IOService:close-timeout is over; nobody else can open it in between.
  *
  * Fails with %IO_STREAM_ERROR_NOT_READY after io_service_terminate(), with
- * %IO_STREAM_ERROR_OFFLINE if the client is gone, or with what the class says:
+ * %IO_STREAM_ERROR_OFFLINE if the client is gone, with
+ * %IO_STREAM_ERROR_NOT_PERMITTED if a client that may only read seizes, or with
+ * what the class says:
  * by default %IO_STREAM_ERROR_EXCLUSIVE_ACCESS if anybody, be it @client, has
  * it open or waits for it, %IO_STREAM_ERROR_BUSY if @client itself waits, and
  * %IO_STREAM_ERROR_BAD_ARGUMENT if @options ask for exclusive and shared, or if
@@ -260,6 +262,12 @@ io_service_open (IOService     *self,
   if (is_of_other (self, client))
     {
       set_refused (self, IO_STREAM_ERROR_BAD_ARGUMENT, "it is not the service of this client", error);
+      return FALSE;
+    }
+  if ((options & IO_SERVICE_OPEN_SEIZE) != 0 && io_user_client_get_read_only (client))
+    {
+      set_refused (self, IO_STREAM_ERROR_NOT_PERMITTED,
+                   "the client may only read, and takes it from nobody", error);
       return FALSE;
     }
 

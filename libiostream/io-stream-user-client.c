@@ -118,6 +118,13 @@ control_method (IOUserClient  *client,
     }
 
   g_variant_get (args, "(u)", &mode);
+  if (io_user_client_get_read_only (client))
+    {
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED,
+                   "Client “%s” may only read, and not set the mode of stream “%s”",
+                   io_user_client_get_client_name (client), io_service_get_name (IO_SERVICE (stream)));
+      return FALSE;
+    }
   if (mode <= IO_STREAM_MODE_INPUT_OUTPUT)
     return io_stream_set_mode (stream, (IOStreamMode) mode, error);
 

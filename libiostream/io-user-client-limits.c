@@ -36,8 +36,19 @@ io_user_client_get_read_only (IOUserClient *self)
  * @read_only: whether the client may only read
  *
  * Decides whether the client may only read. Such a client is refused all
- * memory that the kernel would let it write. It has an effect on what the
- * client asks for later; the place for it is #IOService::authorize.
+ * memory that the kernel would let it write, which is also all streams whose
+ * buffers clients write, data queues in which it would produce, and arguments
+ * of methods that do not fit into a message. It cannot set attributes, nor the
+ * mode of a stream, nor seize the service. All with
+ * %IO_STREAM_ERROR_NOT_PERMITTED.
+ *
+ * It can start and stop what it has open, and return buffers: that belongs to
+ * reading. It can also cause interrupts, call methods and send messages. Which of
+ * them change something only the owner knows, who asks
+ * io_user_client_get_read_only().
+ *
+ * It has an effect on what the client asks for later; the place for it is
+ * #IOService::authorize.
  *
  * In the thread of the service.
  *
@@ -69,8 +80,10 @@ io_user_client_set_read_only (IOUserClient *self,
  *   has read them, all together
  *
  * Sets what the client can have at most. In the beginning that is
- * %IO_STREAM_MAX_BUFFERS, and no limit on memory. It has an effect on what the
- * client asks for later; the place for it is #IOService::authorize.
+ * %IO_STREAM_MAX_BUFFERS, and no limit on memory. With 0 buffers it can open a
+ * stream and is lent nothing; what would make more memory than it may have
+ * fails with %IO_STREAM_ERROR_NO_RESOURCES. It has an effect on what the client
+ * asks for later; the place for it is #IOService::authorize.
  *
  * In the thread of the service.
  *
