@@ -13,6 +13,7 @@ import pty
 import re
 import resource
 import select
+import shutil
 import signal
 import socket
 import stat
@@ -813,6 +814,37 @@ class TestExamples(ToolCase):
         self.finish(self.start_example('data-queue', '--follow', 'nobody', '1'), 1, '“nobody”')
         owner.kill()
         owner.wait(TIMEOUT)
+
+    def test_rights(self):
+        owner = self.start_example('rights', 'own', 'board', '65534')
+        self.wait_for_name('board', owner)
+        self.assertEqual(self.finish(self.start_example('rights', 'read', 'board')).decode(),
+                         'The mode can be set\nhello\n')
+        owner.send_signal(signal.SIGTERM)
+        self.finish(owner)
+        self.finish(self.start_example('rights', 'read', 'board'), 1, '“board”')
+
+    @unittest.skipUnless(os.geteuid() == 0, 'only root can be somebody else')
+    def test_rights_of_others(self):
+        # the folders of the build are not for others
+        program = shutil.copy(os.path.join(BUILD, 'examples', 'rights'), self.folder)
+        shutil.copy(os.path.join(BUILD, 'libiostream', 'libiostream-1.0.so.0'), self.folder)
+        env = dict(self.env, LD_LIBRARY_PATH=self.folder)
+        owner = self.start_example('rights', 'own', 'board', '65534')
+        self.wait_for_name('board', owner)
+        for folder in self.folder, self.names:
+            os.chmod(folder, 0o711)
+
+        def read(user):
+            return self.start('read', 'board', program=program, env=env, cwd='/',
+                              user=user, group=user, extra_groups=[])
+
+        lines = self.finish(read(65534)).decode().splitlines()
+        self.assertRegex(lines[0], 'may only read, and not set the mode of stream “board”$')
+        self.assertEqual(lines[1:], ['hello'])
+        self.finish(read(12345), 1, '^rights: .*This is for user 65534, and you are user 12345$')
+        owner.send_signal(signal.SIGTERM)
+        self.finish(owner)
 
     def test_sample_capture(self):
         """Whatever a client keeps, and however the device goes round."""
