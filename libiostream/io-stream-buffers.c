@@ -288,6 +288,10 @@ copy_buffer (gconstpointer source,
  * 0), there may never be more of those than the queues have entries. Give a
  * queue length, or call io_stream_create_queues(), to plan for more.
  *
+ * Memory that #IOBufferMemoryDescriptor made for clients to write can be mapped
+ * by one of them: when that has opened the stream, the memory is sealed, and
+ * nobody maps it for writing any more who had not done so before.
+ *
  * In the thread of the stream. Fails with %IO_STREAM_ERROR_STILL_OPEN if the
  * queues of the client cannot hold them, %IO_STREAM_ERROR_BUSY for a buffer
  * that is in a stream already or twice in @buffers,

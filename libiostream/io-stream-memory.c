@@ -375,12 +375,36 @@ _io_stream_count_memory (IOStreamPrivate *priv,
   return sum;
 }
 
-/* The client has mapped all it will ever map. */
+static gboolean
+seal_part (IOStreamPrivate     *priv,
+           IOMemoryDescriptor  *part,
+           GError             **error)
+{
+  IOMemoryBacking *backing = part != NULL ? _io_memory_descriptor_peek_backing (part) : NULL;
+
+  if (backing == NULL || backing == priv->pool || !_io_memory_backing_is_own (backing) ||
+      !_io_memory_backing_is_peer_writable (backing))
+    return TRUE;
+
+  return _io_memory_backing_seal_writers (backing, error);
+}
+
+/* The client has mapped all there is, and from now on can make no holes in it,
+ * also through what it has mapped. What came from outside is not ours to seal. */
 gboolean
 _io_stream_seal_memory (IOStream  *self,
                         GError   **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
+
+  for (guint id = 0; id < priv->buffers->len; id++)
+    {
+      IOStreamBuffer *buffer = g_ptr_array_index (priv->buffers, id);
+
+      if (!seal_part (priv, io_stream_buffer_get_data_buffer (buffer), error) ||
+          !seal_part (priv, io_stream_buffer_get_control_buffer (buffer), error))
+        return FALSE;
+    }
 
   if (priv->pool == NULL || priv->peer_access != IO_STREAM_PEER_ACCESS_READ_WRITE)
     return TRUE;

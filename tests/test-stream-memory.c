@@ -267,6 +267,48 @@ test_foreign_writable (void)
   stream_util_finish_loop (pair.loop);
 }
 
+/* Memory that the library made for the application is as safe against holes as
+ * that of the stream: also what is mapped to write makes none. */
+static void
+test_foreign_holes (void)
+{
+  g_autoptr (GPtrArray) buffers = grow_util_new_buffers (2, IO_STREAM_PEER_ACCESS_READ_WRITE);
+  StreamPair pair = { NULL, };
+
+  foreign_set_up (&pair, buffers);
+  for (guint round = 0; round < 2; round++)
+    {
+      for (guint id = 0; id < 2; id++)
+        {
+          guint8 *client = peek_client (pair.client, id);
+          int fd;
+
+          *client = 'a';
+          errno = 0;
+          g_assert_cmpint (madvise (client, 4096, MADV_REMOVE), ==, -1);
+          g_assert_cmpint (errno, ==, EPERM);
+          g_assert_cmpuint (*peek_owner (&pair, id), ==, 'a');
+
+          fd = io_memory_descriptor_get_fd (io_stream_buffer_get_data_buffer
+                                              (io_stream_connection_get_buffer_with_id (pair.client, id)), NULL);
+          g_assert_cmpint (fallocate (fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096), ==, -1);
+          g_assert_cmpint (errno, ==, EPERM);
+        }
+      stream_util_close (pair.client);
+      stream_util_assert_works (io_connection_open (IO_CONNECTION (pair.client), 0, NULL, err));
+    }
+
+  g_ptr_array_set_size (buffers, 0);
+  stream_util_settle ();
+  io_connection_hang_up (IO_CONNECTION (pair.client));
+  stream_util_settle ();
+  g_assert_finalize_object (pair.client);
+  io_service_terminate (IO_SERVICE (pair.stream));
+  stream_util_shut_down (pair.loop);
+  g_assert_finalize_object (pair.stream);
+  stream_util_finish_loop (pair.loop);
+}
+
 /* What clients can only read stays. */
 static void
 test_foreign_read_only (void)
@@ -444,6 +486,7 @@ main (int   argc,
   g_test_add ("/stream-memory/queues/outgrown", StreamPair, NULL, set_up, test_queues_outgrown, tear_down);
   g_test_add_func ("/stream-memory/queues/no-memory", test_queues_no_memory);
   g_test_add_func ("/stream-memory/foreign/writable", test_foreign_writable);
+  g_test_add_func ("/stream-memory/foreign/holes", test_foreign_holes);
   g_test_add_func ("/stream-memory/foreign/read-only", test_foreign_read_only);
   g_test_add_func ("/stream-memory/foreign/outside", test_outside);
   g_test_add ("/stream-memory/set/between-opens", StreamPair, NULL, set_up, test_set_between_opens, tear_down);
