@@ -33,6 +33,7 @@ typedef struct {
   guint32     sequence;  /* number of the last loan */
   guint32     holders;
   guint32     place;     /* in the stack of free ones */
+  guint32     n_frees;   /* how often it became free */
   IOLoanState state;
 } IOLoan;
 
@@ -101,6 +102,14 @@ _io_loan_holder_has (const IOLoanHolder *self,
                      guint32             id)
 {
   return (self->held[id / 32] >> (id % 32)) & 1;
+}
+
+/* As long as it stays the same, whoever has the buffer has not let go of it. */
+static inline guint32
+_io_loan_book_get_n_frees (const IOLoanBook *self,
+                           guint32           id)
+{
+  return self->loans[id].n_frees;
 }
 
 static inline IOLoanState

@@ -12,6 +12,7 @@ push_free (IOLoanBook *self,
 {
   self->loans[id].state = IO_LOAN_FREE;
   self->loans[id].place = self->n_free;
+  self->loans[id].n_frees++;
   self->free_ids[self->n_free++] = id;
 }
 

@@ -10,10 +10,34 @@
  * is told of it, and what becomes of memory that a client could write. */
 
 #define CACHE_LINES 128
-/* How many clients may come and go while the owner sits on a buffer. */
+/* How many clients may come and go while the owner sits on one and the same
+ * buffer. It can have the address of that in each of these memories, so none of
+ * them can go before the buffer does. */
 #define MAX_OLD_POOLS 8
 /* How many rows of GET_BUFFERS fit into one packet. */
 #define ROWS_PER_PACKET 80
+
+/* A buffer, in the time from its becoming owned to its becoming free. */
+typedef struct {
+  guint32 id;
+  guint32 n_frees;
+} Stay;
+
+/* What was replaced while the owner had these buffers. */
+typedef struct {
+  GPtrArray *memory;
+  GArray    *owned;      /* of Stay */
+} OldPool;
+
+void
+_io_stream_free_old_pool (gpointer data)
+{
+  OldPool *self = data;
+
+  g_ptr_array_unref (self->memory);
+  g_array_unref (self->owned);
+  g_free (self);
+}
 
 /* Data parts start on pages of their own unless they are small; what is small
  * starts on lines of its own, so that two buffers never share one. */
@@ -106,23 +130,27 @@ _io_stream_fill_pool (IOStream   *self,
   return TRUE;
 }
 
-/* Takes all free buffers, so that no thread meets one in between. Returns how
- * many the owner has. */
-static guint
+/* Takes all free buffers, so that no thread meets one in between, and notes
+ * what the owner has. */
+static void
 hide_free_buffers (IOStreamPrivate *priv,
-                   GArray          *hidden)
+                   GArray          *hidden,
+                   GArray          *owned)
 {
-  guint n_owned;
   guint32 id;
 
   g_mutex_lock (&priv->lock);
   _io_loan_book_drop_arrivals (&priv->book);
-  n_owned = priv->book.count - priv->book.n_free;
+  for (id = 0; id < priv->book.count; id++)
+    if (_io_loan_book_get_state (&priv->book, id) == IO_LOAN_OWNED)
+      {
+        Stay stay = { id, _io_loan_book_get_n_frees (&priv->book, id) };
+
+        g_array_append_val (owned, stay);
+      }
   while ((id = _io_loan_book_acquire (&priv->book)) != IO_STREAM_BUFFER_ID_INVALID)
     g_array_append_val (hidden, id);
   g_mutex_unlock (&priv->lock);
-
-  return n_owned;
 }
 
 static void
@@ -135,34 +163,65 @@ show_free_buffers (IOStreamPrivate *priv,
   g_mutex_unlock (&priv->lock);
 }
 
+static gboolean
+is_among (GArray     *stays,
+          const Stay *stay)
+{
+  for (guint i = 0; i < stays->len; i++)
+    if (memcmp (&g_array_index (stays, Stay, i), stay, sizeof *stay) == 0)
+      return TRUE;
+
+  return FALSE;
+}
+
+static void
+drop_old_pools (IOStreamPrivate *priv,
+                GArray          *owned)
+{
+  for (guint i = priv->old_pools->len; i > 0; i--)
+    {
+      OldPool *old = g_ptr_array_index (priv->old_pools, i - 1);
+      gboolean in_use = FALSE;
+
+      for (guint j = 0; !in_use && j < old->owned->len; j++)
+        in_use = is_among (owned, &g_array_index (old->owned, Stay, j));
+      if (!in_use)
+        g_ptr_array_remove_index (priv->old_pools, i - 1);
+    }
+}
+
 /* The owner may be reading what the last client filled, also in another thread:
- * as long as it has any buffer, what it can have the address of stays mapped.
- * @retired, with a reference, is where to put that, NULL for nowhere. */
+ * as long as it keeps any buffer that it had then, what it can have the address
+ * of stays mapped. An owner that always has some buffer, but each one for a
+ * while only, is no hindrance. @retired, with a reference, is where to put what
+ * is replaced, NULL for nowhere. */
 static gboolean
 begin_retirement (IOStream   *self,
-                  guint       n_owned,
+                  GArray     *owned,
                   GPtrArray **retired,
                   GError    **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
+  OldPool *old;
 
   *retired = NULL;
-  if (n_owned == 0)
-    {
-      g_ptr_array_set_size (priv->old_pools, 0);
-      return TRUE;
-    }
+  drop_old_pools (priv, owned);
+  if (owned->len == 0)
+    return TRUE;
 
   if (priv->old_pools->len >= MAX_OLD_POOLS)
     {
       g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
                    "Cannot replace the memory of stream “%s”: its owner has had %u of its buffers since %u clients",
-                   io_service_get_name (IO_SERVICE (self)), n_owned, priv->old_pools->len);
+                   io_service_get_name (IO_SERVICE (self)), owned->len, priv->old_pools->len);
       return FALSE;
     }
 
-  *retired = g_ptr_array_new_with_free_func (g_object_unref);
-  g_ptr_array_add (priv->old_pools, g_ptr_array_ref (*retired));
+  old = g_new0 (OldPool, 1);
+  old->memory = g_ptr_array_new_with_free_func (g_object_unref);
+  old->owned = g_array_ref (owned);
+  g_ptr_array_add (priv->old_pools, old);
+  *retired = g_ptr_array_ref (old->memory);
 
   return TRUE;
 }
@@ -296,16 +355,17 @@ _io_stream_refresh_memory (IOStream  *self,
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
   g_autoptr (GArray) hidden = NULL;
+  g_autoptr (GArray) owned = NULL;
   g_autoptr (GPtrArray) retired = NULL;
-  guint n_owned;
   gboolean done;
 
   if ((!priv->pool_used || priv->pool == NULL) && g_hash_table_size (priv->exposed) == 0)
     return TRUE;
 
   hidden = g_array_new (FALSE, FALSE, sizeof (guint32));
-  n_owned = hide_free_buffers (priv, hidden);
-  done = begin_retirement (self, n_owned, &retired, error) && replace_foreign (self, retired, error) &&
+  owned = g_array_new (FALSE, FALSE, sizeof (Stay));
+  hide_free_buffers (priv, hidden, owned);
+  done = begin_retirement (self, owned, &retired, error) && replace_foreign (self, retired, error) &&
          replace_pool (self, retired, error);
   show_free_buffers (priv, hidden);
   if (!done)

@@ -29,8 +29,8 @@ typedef struct {
   IOMemoryBacking   *pool;          /* memory of the buffers made by the stream */
   gboolean           pool_used;     /* a client could write it: replace it */
   GHashTable        *exposed;       /* IOMemoryBacking that a client could write, not the pool */
-  GPtrArray         *old_pools;     /* of GPtrArray of memory and maps: replaced, and the owner
-                                       may still look at them */
+  GPtrArray         *old_pools;     /* memory and maps that were replaced, and the owner may
+                                       still look at them (io-stream-memory.c) */
   IOStreamQueues    *queues;        /* made by hand, for the next open */
   IOStreamBufferQueue *output_queue;
   IOStreamBufferQueue *input_queue;
@@ -70,6 +70,7 @@ gboolean         _io_stream_fill_pool       (IOStream      *self,
                                              GPtrArray     *buffers,
                                              GPtrArray     *retired,
                                              GError       **error);
+void             _io_stream_free_old_pool   (gpointer       data);
 /* Before an open. */
 gboolean         _io_stream_refresh_memory  (IOStream      *self,
                                              GError       **error);

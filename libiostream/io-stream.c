@@ -617,7 +617,10 @@ define_signals (void)
    * a client opens it, because the last client could write the old one, or
    * after io_stream_buffer_set_data_buffer() and its sister. Addresses of the
    * buffers asked for earlier are no longer good; maps that somebody holds
-   * are.
+   * are, and addresses of a buffer that the owner has, until it gives that
+   * away. For the latter the old memory stays, of up to 8 clients: while the
+   * owner sits on one and the same buffer and 8 of them came and went, the next
+   * one cannot open (%IO_STREAM_ERROR_NO_RESOURCES).
    *
    * Since: 1.0
    */
@@ -674,7 +677,7 @@ io_stream_init (IOStream *self)
   g_mutex_init (&priv->lock);
   g_cond_init (&priv->cond);
   priv->buffers = g_ptr_array_new_with_free_func (g_object_unref);
-  priv->old_pools = g_ptr_array_new_with_free_func ((GDestroyNotify) g_ptr_array_unref);
+  priv->old_pools = g_ptr_array_new_with_free_func (_io_stream_free_old_pool);
   priv->exposed = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) _io_memory_backing_unref, NULL);
   priv->fork_count = _io_fork_count ();
   priv->thread = g_thread_self ();

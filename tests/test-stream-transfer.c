@@ -1390,6 +1390,37 @@ test_owner_holds_over_reopen (StreamPair    *pair,
   for (guint i = 0; i < 4; i++)
     stream_util_send (pair->stream, 0);
 }
+
+/* An owner that always has some buffer, but lets go of each in time, can have
+ * any number of clients. */
+static void
+test_owner_rotates_over_reopen (StreamPair    *pair,
+                                gconstpointer  data)
+{
+  IOStreamBuffer *held = io_stream_acquire_buffer (pair->stream, NULL);
+  guint8 *bytes = io_stream_buffer_peek_data (held, NULL);
+
+  for (guint i = 0; i < 40; i++)
+    {
+      IOStreamBuffer *next;
+
+      bytes[100] = i;
+      reopen (pair);
+      g_assert_cmpuint (bytes[100], ==, i);
+      if (i % 4 != 3)
+        continue;
+
+      next = io_stream_acquire_buffer (pair->stream, NULL);
+      g_assert_nonnull (next);
+      io_stream_release_buffer (pair->stream, held);
+      held = next;
+      bytes = io_stream_buffer_peek_data (held, NULL);
+    }
+
+  io_stream_release_buffer (pair->stream, held);
+  reopen (pair);
+}
+
 int
 main (int   argc,
       char *argv[])
@@ -1427,6 +1458,7 @@ main (int   argc,
   ADD ("memory/replaced/input-output", set_up_input_output, test_memory_is_replaced);
   ADD ("memory/stays", set_up_output, test_memory_stays);
   ADD ("memory/owner-holds", set_up_input, test_owner_holds_over_reopen);
+  ADD ("memory/owner-rotates", set_up_input, test_owner_rotates_over_reopen);
   ADD ("memory/client-cannot-write", set_up_output, test_client_cannot_write);
   ADD ("memory/client-cannot-write-queue", set_up_input, test_client_cannot_write_queue);
   g_test_add_func ("/stream-transfer/memory/peer-access", test_peer_access);
