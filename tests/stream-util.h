@@ -144,13 +144,39 @@ stream_util_do_nothing_cb (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* After this the owner has done all it was asked for before. */
+/* After this the owner has done all it was asked for before. The first time may
+ * fall into a turn of the loop that had looked for work already. */
 static inline void
 stream_util_catch_up (IOWorkLoop *loop)
 {
   if (loop == NULL)
     stream_util_settle ();
-  stream_util_run (loop, stream_util_do_nothing_cb, NULL);
+  for (guint i = 0; i < 2; i++)
+    stream_util_run (loop, stream_util_do_nothing_cb, NULL);
+}
+
+static inline gboolean
+stream_util_has_clients_cb (gpointer service)
+{
+  GList *clients = io_service_get_clients (service);
+  gboolean has_some = clients != NULL;
+
+  g_list_free_full (clients, g_object_unref);
+
+  return has_some;
+}
+
+/* After this the owner knows of the end of its last client, and has nothing
+ * left that was for it. */
+static inline void
+stream_util_wait_unused (IOWorkLoop *loop,
+                         IOService  *service)
+{
+  gint64 deadline = g_get_monotonic_time () + STREAM_UTIL_TIMEOUT;
+
+  while (io_work_loop_run_action (loop, stream_util_has_clients_cb, service))
+    g_assert_cmpint (g_get_monotonic_time (), <, deadline);
+  stream_util_catch_up (loop);
 }
 
 static inline void

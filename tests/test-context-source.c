@@ -671,7 +671,10 @@ test_source_leaves (void)
 
   client->action = publish;
   publish (client);
-  g_assert_cmpuint (run_for (context, 50), >, 10);
+  /* The first time out may be over before it begins, if others keep the machine
+   * busy. */
+  while (run_for (context, 50) <= 10)
+    ;
 }
 
 #define N_HANDOVERS 100000

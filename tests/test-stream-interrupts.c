@@ -257,7 +257,7 @@ test_one_ring (Fixture       *fixture,
   send_all (fixture);
   g_assert_cmpuint (n_sends, ==, 1);
   pollfd.fd = io_shared_interrupt_controller_get_fd (fixture->end);
-  g_assert_cmpint (poll (&pollfd, 1, 1000), ==, 1);
+  g_assert_cmpint (poll (&pollfd, 1, 20000), ==, 1);
   io_shared_interrupt_controller_finish_wait (fixture->end);
   g_assert_cmpuint (io_interrupt_controller_handle_interrupts (base (fixture->end)), ==, N_STREAMS);
   g_assert_cmpuint (fixture->n_taken, ==, 2 * N_STREAMS);
@@ -265,7 +265,7 @@ test_one_ring (Fixture       *fixture,
   /* Only what fired. */
   g_assert_true (io_shared_interrupt_controller_prepare_wait (fixture->end));
   stream_util_send (fixture->streams[17], 1);
-  g_assert_cmpint (poll (&pollfd, 1, 1000), ==, 1);
+  g_assert_cmpint (poll (&pollfd, 1, 20000), ==, 1);
   io_shared_interrupt_controller_finish_wait (fixture->end);
   g_assert_cmpuint (io_interrupt_controller_handle_interrupts (base (fixture->end)), ==, 1);
   g_assert_cmpuint (fixture->n_taken, ==, 2 * N_STREAMS + 1);
@@ -354,7 +354,7 @@ test_waits (Fixture       *fixture,
   g_assert_true (io_stream_connection_prepare_wait (fixture->clients[0]));
   stream_util_send (fixture->streams[0], 43);
   pollfd.fd = io_stream_connection_get_fd (fixture->clients[0]);
-  g_assert_cmpint (poll (&pollfd, 1, 1000), ==, 1);
+  g_assert_cmpint (poll (&pollfd, 1, 20000), ==, 1);
   io_stream_connection_finish_wait (fixture->clients[0]);
 
   /* And goes back to the context. */
