@@ -81,11 +81,14 @@ static GVariant *
 new_open (IOConnection *self,
           Job          *job)
 {
+  const IOConnectionHooks *hooks = _io_connection_get_private (self)->hooks;
   GVariantDict options;
 
   g_variant_dict_init (&options, NULL);
   if (job->sync && _io_connection_get_private (self)->local)
     g_variant_dict_insert (&options, "wait", "b", FALSE);
+  if (hooks != NULL && hooks->add_options != NULL)
+    hooks->add_options (self, &options);
 
   return g_variant_new ("(u@a{sv})", job->options, g_variant_dict_end (&options));
 }

@@ -37,6 +37,9 @@ typedef struct {
    * #IOConnection::disconnected, or earlier from close() and hang_up(). May
    * come from the dispose of the connection, after that of the subclass. */
   void     (*closed)    (IOConnection      *self);
+  /* What OPEN is to say beside the options. */
+  void     (*add_options) (IOConnection    *self,
+                           GVariantDict    *options);
 } IOConnectionHooks;
 
 /* The owner answered what cannot be. */

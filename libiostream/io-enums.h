@@ -114,10 +114,14 @@ typedef enum {
  * @IO_STREAM_OPEN_NONE: as %IO_STREAM_OPEN_EXCLUSIVE
  * @IO_STREAM_OPEN_EXCLUSIVE: nobody else can open the stream meanwhile
  *   (kIOStreamOpenExclusive)
- * @IO_STREAM_OPEN_SHARED: others can open it too (kIOStreamOpenShared)
+ * @IO_STREAM_OPEN_SHARED: others can open it too, if they share it as well
+ *   (kIOStreamOpenShared); for streams in output mode whose buffers clients can
+ *   only read
  *
  * How a stream is opened. The numbers are those of Apple's open options.
- * Giving both is %IO_STREAM_ERROR_BAD_ARGUMENT.
+ * Giving both is %IO_STREAM_ERROR_BAD_ARGUMENT. Each buffer goes to all clients
+ * that share a stream, without a copy, and is free again when the last has
+ * returned it.
  *
  * Since: 1.0
  */
@@ -126,6 +130,53 @@ typedef enum /*< flags >*/ {
   IO_STREAM_OPEN_EXCLUSIVE = 0x00010000,
   IO_STREAM_OPEN_SHARED    = 0x00020000
 } IOStreamOpenFlags;
+
+/**
+ * IOStreamDelivery:
+ * @IO_STREAM_DELIVERY_BLOCK: it loses nothing: the owner cannot send before the
+ *   client has returned something
+ * @IO_STREAM_DELIVERY_DROP_NEWEST: it keeps what it has, and misses the new one
+ * @IO_STREAM_DELIVERY_DROP_OLDEST: it gets the new one, and misses the oldest
+ *   that it has not taken yet
+ * @IO_STREAM_DELIVERY_LATEST: of what it has not taken yet it only ever sees
+ *   the newest
+ *
+ * What happens to a client that is slow: that holds as many buffers as it may,
+ * or whose buffers are needed. The client chooses before it opens a stream
+ * (#IOStreamConnection:delivery), the owner says what it permits
+ * (#IOStream:deliveries). What a client misses it sees from the numbers of the
+ * entries that it gets.
+ *
+ * Since: 1.0
+ */
+typedef enum {
+  IO_STREAM_DELIVERY_BLOCK,
+  IO_STREAM_DELIVERY_DROP_NEWEST,
+  IO_STREAM_DELIVERY_DROP_OLDEST,
+  IO_STREAM_DELIVERY_LATEST
+} IOStreamDelivery;
+
+/**
+ * IOStreamDeliveryFlags:
+ * @IO_STREAM_DELIVERY_FLAG_NONE: nothing at all
+ * @IO_STREAM_DELIVERY_FLAG_BLOCK: %IO_STREAM_DELIVERY_BLOCK
+ * @IO_STREAM_DELIVERY_FLAG_DROP_NEWEST: %IO_STREAM_DELIVERY_DROP_NEWEST
+ * @IO_STREAM_DELIVERY_FLAG_DROP_OLDEST: %IO_STREAM_DELIVERY_DROP_OLDEST
+ * @IO_STREAM_DELIVERY_FLAG_LATEST: %IO_STREAM_DELIVERY_LATEST
+ * @IO_STREAM_DELIVERY_FLAG_ANY: each of them
+ *
+ * A set of #IOStreamDelivery.
+ *
+ * Since: 1.0
+ */
+typedef enum /*< flags >*/ {
+  IO_STREAM_DELIVERY_FLAG_NONE        = 0,
+  IO_STREAM_DELIVERY_FLAG_BLOCK       = 1 << 0,
+  IO_STREAM_DELIVERY_FLAG_DROP_NEWEST = 1 << 1,
+  IO_STREAM_DELIVERY_FLAG_DROP_OLDEST = 1 << 2,
+  IO_STREAM_DELIVERY_FLAG_LATEST      = 1 << 3,
+  IO_STREAM_DELIVERY_FLAG_ANY         = 0xf
+} IOStreamDeliveryFlags;
 
 /**
  * IOServiceOpenFlags:
@@ -280,6 +331,15 @@ typedef enum {
  * Since: 1.0
  */
 #define IO_STREAM_MAX_BUFFERS 65536u
+
+/**
+ * IO_STREAM_MAX_CLIENTS:
+ *
+ * The most clients that can share a stream.
+ *
+ * Since: 1.0
+ */
+#define IO_STREAM_MAX_CLIENTS 256u
 
 /**
  * IOSharedDataQueueRole:

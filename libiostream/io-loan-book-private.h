@@ -48,6 +48,7 @@ typedef struct {
   guint    count;
   guint32 *free_ids;     /* a stack: the one that came back last is warm */
   guint    n_free;
+  guint    n_lent;
   guint32  sequence;     /* of the next loan */
 
   /* come back with payload, in order of arrival */
@@ -71,10 +72,16 @@ gboolean     _io_loan_book_acquire_id  (IOLoanBook                     *self,
 /* FALSE if it is not owned */
 gboolean     _io_loan_book_release     (IOLoanBook                     *self,
                                         guint32                         id);
-/* Begins a loan of an owned buffer; gives its number. */
-guint32      _io_loan_book_lend        (IOLoanBook                     *self,
+/* Begins a loan of an owned buffer, that nobody holds yet; gives its number. */
+guint32      _io_loan_book_begin       (IOLoanBook                     *self,
+                                        guint32                         id);
+/* One more client holds it, under the number it has. */
+void         _io_loan_book_add_holder  (IOLoanBook                     *self,
                                         guint32                         id,
                                         IOLoanHolder                   *holder);
+/* After the last _io_loan_book_add_holder(): free at once if there was none. */
+void         _io_loan_book_settle      (IOLoanBook                     *self,
+                                        guint32                         id);
 /* Ends the loan of @holder. When it was the last one the buffer has arrived if
  * @arrival (and waits in order), else it is free. */
 IOLoanResult _io_loan_book_give_back   (IOLoanBook                     *self,

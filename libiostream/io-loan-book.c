@@ -25,6 +25,7 @@ _io_loan_book_init (IOLoanBook *self,
   self->arrivals = g_new0 (IOStreamBufferQueueEntry, count);
   self->count = count;
   self->n_free = 0;
+  self->n_lent = 0;
   self->n_arrivals = 0;
   self->first_arrival = 0;
 
@@ -89,6 +90,7 @@ _io_loan_book_clear (IOLoanBook *self)
   g_clear_pointer (&self->arrivals, g_free);
   self->count = 0;
   self->n_free = 0;
+  self->n_lent = 0;
   self->n_arrivals = 0;
 }
 
@@ -137,21 +139,42 @@ _io_loan_book_release (IOLoanBook *self,
 }
 
 guint32
-_io_loan_book_lend (IOLoanBook   *self,
-                    guint32       id,
-                    IOLoanHolder *holder)
+_io_loan_book_begin (IOLoanBook *self,
+                     guint32     id)
 {
   IOLoan *loan = &self->loans[id];
 
   g_assert (loan->state == IO_LOAN_OWNED);
 
   loan->state = IO_LOAN_LENT;
-  loan->holders = 1;
+  loan->holders = 0;
   loan->sequence = self->sequence++;
-  holder->held[id / 32] |= 1u << (id % 32);
-  holder->count++;
+  self->n_lent++;
 
   return loan->sequence;
+}
+
+void
+_io_loan_book_add_holder (IOLoanBook   *self,
+                          guint32       id,
+                          IOLoanHolder *holder)
+{
+  g_assert (self->loans[id].state == IO_LOAN_LENT && !_io_loan_holder_has (holder, id));
+
+  self->loans[id].holders++;
+  holder->held[id / 32] |= 1u << (id % 32);
+  holder->count++;
+}
+
+void
+_io_loan_book_settle (IOLoanBook *self,
+                      guint32     id)
+{
+  if (self->loans[id].holders > 0)
+    return;
+
+  self->n_lent--;
+  push_free (self, id);
 }
 
 static void
@@ -172,8 +195,12 @@ end_loan (IOLoanBook   *self,
 {
   holder->held[id / 32] &= ~(1u << (id % 32));
   holder->count--;
+  if (--self->loans[id].holders > 0)
+    return FALSE;
 
-  return --self->loans[id].holders == 0;
+  self->n_lent--;
+
+  return TRUE;
 }
 
 IOLoanResult

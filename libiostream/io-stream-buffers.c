@@ -158,6 +158,23 @@ check_fillable (IOStream        *self,
   return FALSE;
 }
 
+/* What one client writes is not for the others. */
+static gboolean
+check_shared (IOStream        *self,
+              IOStreamBuffer  *buffer,
+              GError         **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+
+  if (priv->links->len == 0 || !priv->shared || !_io_stream_is_exposed (buffer))
+    return TRUE;
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_STILL_OPEN,
+               "Cannot add a buffer that clients can write to stream “%s” while clients share it",
+               io_service_get_name (IO_SERVICE (self)));
+  return FALSE;
+}
+
 static gboolean
 check_new_buffers (IOStream   *self,
                    GPtrArray  *buffers,
@@ -188,7 +205,8 @@ check_new_buffers (IOStream   *self,
                        i, io_service_get_name (IO_SERVICE (self)));
           return FALSE;
         }
-      if (!_io_stream_buffer_map (buffer, error) || !check_fillable (self, buffer, error))
+      if (!_io_stream_buffer_map (buffer, error) || !check_fillable (self, buffer, error) ||
+          !check_shared (self, buffer, error))
         return FALSE;
     }
 
@@ -204,29 +222,32 @@ check_room (IOStream  *self,
   IOStreamPrivate *priv = _io_stream_get_private (self);
   guint count = priv->buffers->len + n_new;
 
-  if (priv->link == NULL)
+  if (priv->links->len == 0)
     return _io_stream_check_closed (self, "add buffers to", error);
-  if (priv->link->length > 0 || count <= priv->link->own.entry_count)
-    return TRUE;
 
-  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_STILL_OPEN,
-               "Cannot add %u buffers to the %u of stream “%s”: a client has it open, with queues for %u",
-               n_new, priv->buffers->len, io_service_get_name (IO_SERVICE (self)),
-               priv->link->own.entry_count);
-  return FALSE;
+  for (guint i = 0; i < priv->links->len; i++)
+    {
+      IOStreamLink *link = _io_stream_link_at (priv, i);
+
+      if (link->length > 0 || count <= link->own.entry_count)
+        continue;
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_STILL_OPEN,
+                   "Cannot add %u buffers to the %u of stream “%s”: a client has it open, with queues for %u",
+                   n_new, priv->buffers->len, io_service_get_name (IO_SERVICE (self)), link->own.entry_count);
+      return FALSE;
+    }
+
+  return TRUE;
 }
 
 /* The client finds the new number in the owner's page when it meets an entry
  * that it does not know, so it must stand there before the first. */
 static void
 grow_link_locked (IOStreamPrivate *priv,
+                  IOStreamLink    *link,
                   guint            old_count)
 {
-  IOStreamLink *link = priv->link;
-
   _io_loan_holder_grow (&link->holder, old_count, priv->buffers->len);
-  _io_stream_link_set_limit (link, priv->buffers->len);
-  link->collect_every = _io_stream_get_collect_every (priv);
   link->generation++;
   atomic_store_explicit (&link->own.page->generation, link->generation, memory_order_release);
   _io_notification_port_ring (link->port);
@@ -249,8 +270,10 @@ append_locked (IOStream  *self,
     }
 
   _io_loan_book_grow (&priv->book, priv->buffers->len);
-  if (priv->link != NULL)
-    grow_link_locked (priv, old_count);
+  priv->collect_every = _io_stream_get_collect_every (priv);
+  _io_stream_set_limits_locked (priv);
+  for (guint i = 0; i < priv->links->len; i++)
+    grow_link_locked (priv, _io_stream_link_at (priv, i), old_count);
   g_cond_broadcast (&priv->cond);
 }
 

@@ -155,3 +155,52 @@ io_stream_connection_get_lost (IOStreamConnection *self)
 
   return _io_stream_connection_get_private (self)->lost;
 }
+
+/**
+ * io_stream_connection_get_delivery:
+ * @self: a connection
+ *
+ * Gets #IOStreamConnection:delivery. In the thread of the connection.
+ *
+ * Returns: what happens when this client is slow
+ * Since: 1.0
+ */
+IOStreamDelivery
+io_stream_connection_get_delivery (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), IO_STREAM_DELIVERY_BLOCK);
+
+  return _io_stream_connection_get_private (self)->delivery;
+}
+
+/**
+ * io_stream_connection_set_delivery:
+ * @self: a connection
+ * @delivery: what is to happen
+ *
+ * Chooses what happens when this client is slow: when it holds as many buffers
+ * as it may, and the owner sends another one. Call it before
+ * io_connection_open(), which fails with %IO_STREAM_ERROR_NOT_PERMITTED if the
+ * owner does not permit it (#IOStream:deliveries); what is open keeps what it
+ * was opened with.
+ *
+ * In the thread of the connection.
+ *
+ * Since: 1.0
+ */
+void
+io_stream_connection_set_delivery (IOStreamConnection *self,
+                                   IOStreamDelivery    delivery)
+{
+  IOStreamConnectionPrivate *priv;
+
+  g_return_if_fail (IO_IS_STREAM_CONNECTION (self));
+  g_return_if_fail (delivery <= IO_STREAM_DELIVERY_LATEST);
+
+  priv = _io_stream_connection_get_private (self);
+  if (priv->delivery == delivery)
+    return;
+
+  priv->delivery = delivery;
+  g_object_notify (G_OBJECT (self), "delivery");
+}

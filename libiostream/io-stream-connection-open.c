@@ -274,7 +274,18 @@ closed (IOConnection *connection)
     g_object_notify (G_OBJECT (self), "buffer-count");
 }
 
+static void
+add_options (IOConnection *connection,
+             GVariantDict *options)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (IO_STREAM_CONNECTION (connection));
+
+  if (priv->delivery != IO_STREAM_DELIVERY_BLOCK)
+    g_variant_dict_insert (options, "delivery", "u", (guint32) priv->delivery);
+}
+
 const IOConnectionHooks _io_stream_connection_hooks = {
   open_step,
-  closed
+  closed,
+  add_options
 };

@@ -68,6 +68,7 @@ typedef struct {
   _Atomic gboolean      refreshing;    /* the owner is asked for new ones */
   _Atomic gboolean      blocked;       /* the next entry is of one that is not known yet */
   IOStreamMode          opened_mode;   /* likewise */
+  IOStreamDelivery      delivery;      /* of the next open */
   guint                 held;
   guint64               received;
   guint64               lost;

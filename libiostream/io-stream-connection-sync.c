@@ -404,7 +404,7 @@ call_here (IOStreamConnection  *self,
   g_autoptr (IOService) service = g_weak_ref_get (&_io_connection_get_private (IO_CONNECTION (self))->service);
 
   if (service != NULL)
-    _io_stream_serve_sync (IO_STREAM (service));
+    _io_stream_serve_sync (IO_STREAM (service), atomic_load_explicit (&bell->peer->open_epoch, memory_order_relaxed));
   if (bell_is_ready (bell))
     return check_answer (self, bell, error);
 

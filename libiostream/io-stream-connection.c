@@ -93,6 +93,7 @@ enum {
   PROP_STATE,
   PROP_BUFFER_COUNT,
   PROP_NOTIFY_IN_CONTEXT,
+  PROP_DELIVERY,
   PROP_HELD,
   PROP_RECEIVED,
   PROP_LOST,
@@ -216,6 +217,9 @@ io_stream_connection_get_property (GObject    *object,
     case PROP_NOTIFY_IN_CONTEXT:
       g_value_set_boolean (value, io_stream_connection_get_notify_in_context (self));
       break;
+    case PROP_DELIVERY:
+      g_value_set_enum (value, io_stream_connection_get_delivery (self));
+      break;
     case PROP_HELD:
       g_value_set_uint (value, io_stream_connection_get_held (self));
       break;
@@ -238,6 +242,8 @@ io_stream_connection_set_property (GObject      *object,
 {
   if (prop_id == PROP_NOTIFY_IN_CONTEXT)
     io_stream_connection_set_notify_in_context (IO_STREAM_CONNECTION (object), g_value_get_boolean (value));
+  else if (prop_id == PROP_DELIVERY)
+    io_stream_connection_set_delivery (IO_STREAM_CONNECTION (object), g_value_get_enum (value));
   else
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
 }
@@ -290,6 +296,17 @@ define_properties (void)
    */
   properties[PROP_NOTIFY_IN_CONTEXT] =
     g_param_spec_boolean ("notify-in-context", NULL, NULL, TRUE,
+                      G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
+
+  /**
+   * IOStreamConnection:delivery:
+   *
+   * What happens when this client is slow. It has an effect on the next open.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_DELIVERY] =
+    g_param_spec_enum ("delivery", NULL, NULL, IO_TYPE_STREAM_DELIVERY, IO_STREAM_DELIVERY_BLOCK,
                       G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
 }
 

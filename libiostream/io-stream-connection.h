@@ -252,5 +252,10 @@ IO_AVAILABLE_IN_ALL
 guint64              io_stream_connection_get_received                    (IOStreamConnection               *self);
 IO_AVAILABLE_IN_ALL
 guint64              io_stream_connection_get_lost                        (IOStreamConnection               *self);
+IO_AVAILABLE_IN_ALL
+IOStreamDelivery     io_stream_connection_get_delivery                    (IOStreamConnection               *self);
+IO_AVAILABLE_IN_ALL
+void                 io_stream_connection_set_delivery                    (IOStreamConnection               *self,
+                                                                           IOStreamDelivery                  delivery);
 
 G_END_DECLS

@@ -40,6 +40,7 @@ _io_stream_attach_interrupts (IOStream      *self,
                               GError       **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
+  IOStreamLink *stream_link = _io_stream_find_link (priv, client);
   g_autoptr (IOInterruptLink) link = NULL;
   IOInterruptLink *old;
   guint64 cookie;
@@ -54,9 +55,9 @@ _io_stream_attach_interrupts (IOStream      *self,
     }
 
   g_mutex_lock (&priv->lock);
-  old = priv->link->interrupts;
-  priv->link->interrupts = g_steal_pointer (&link);
-  priv->link->vector = vector;
+  old = stream_link->interrupts;
+  stream_link->interrupts = g_steal_pointer (&link);
+  stream_link->vector = vector;
   g_mutex_unlock (&priv->lock);
 
   g_clear_pointer (&old, _io_interrupt_link_unref);

@@ -26,6 +26,16 @@ IOStreamQueues *_io_stream_queues_new  (guint            n_buffers,
 void            _io_stream_queues_free (IOStreamQueues  *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (IOStreamQueues, _io_stream_queues_free)
 
+/* Why a client missed something. */
+typedef enum {
+  IO_STREAM_DROP_NEWEST,     /* it had no place for it */
+  IO_STREAM_DROP_OLDEST,     /* taken back for a newer one */
+  IO_STREAM_DROP_LATEST,     /* likewise, of a client that wants only that */
+  IO_STREAM_DROP_ALLOWANCE,  /* it had taken as many as it may hold */
+  IO_STREAM_DROP_RESERVE,    /* the owner kept the rest for itself */
+  IO_STREAM_N_DROPS
+} IOStreamDrop;
+
 /* The owner's end of one open: the two regions and rings, the bell, and what
  * the client holds. Belongs to the stream, whose lock covers it. */
 typedef struct {
@@ -40,9 +50,16 @@ typedef struct {
   IOInterruptLink    *interrupts;  /* what the client wants caused beside the bell, or NULL */
   guint               vector;
   IOLoanHolder        holder;
+  IOStreamDelivery    delivery;
+  IOStreamState       state;       /* whether this client has it running */
+  IOStreamState       previous;    /* while the state changes */
+  guint64             delivered;
+  guint64             returned;
+  guint64             dropped[IO_STREAM_N_DROPS];
   guint               length;      /* of the queues; 0: as many as there are buffers */
   guint               max_buffers; /* that the client may hold, as its limits say */
   guint               limit;       /* most buffers the client may hold */
+  guint32             epoch;       /* of this open */
   guint32             generation;  /* of the set of buffers, as it stands in the page */
 
   /* looked at by the port without the lock */
@@ -51,8 +68,7 @@ typedef struct {
   _Atomic gboolean    has_news;    /* returns came that were not announced yet */
   _Atomic gboolean    is_broken;   /* there is a violation to report */
 
-  guint               collect_every; /* acquires for which free buffers do */
-  guint               n_acquired;  /* since returns were looked for */
+  guint64             announced;   /* the client was told of what is before this index */
   gboolean            starved;     /* the owner found no buffer, and the context knows */
   char               *violation;   /* what the client did, until its connection is ended */
 
@@ -67,9 +83,10 @@ IOStreamLink *_io_stream_link_new   (IOStream                      *stream,
                                      IOStreamQueues                *queues,
                                      const IONotificationPortFuncs *funcs,
                                      GError                       **error);
-/* After the number of buffers or of those that the client may hold changed. */
+/* After the number of buffers, or of those that the client may hold, changed. */
 void          _io_stream_link_set_limit (IOStreamLink              *self,
-                                         guint                      n_buffers);
+                                         guint                      n_buffers,
+                                         guint                      allowance);
 void          _io_stream_link_free  (IOStreamLink                  *self);
 /* The client is to look: causes its vector, if it has one, and rings its bell,
  * which is a system call only if it sleeps on that. */

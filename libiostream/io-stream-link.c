@@ -54,11 +54,12 @@ _io_stream_queues_free (IOStreamQueues *self)
 
 void
 _io_stream_link_set_limit (IOStreamLink *self,
-                           guint         n_buffers)
+                           guint         n_buffers,
+                           guint         allowance)
 {
   guint length = self->length > 0 ? self->length : MAX (n_buffers, 1);
 
-  self->limit = MIN (MIN (length, self->own.entry_count), self->max_buffers);
+  self->limit = MIN (MIN (length, self->own.entry_count), MIN (self->max_buffers, allowance));
 }
 
 static void
@@ -69,6 +70,7 @@ init_rings (IOStreamLink *self)
   _io_ring_init (&self->output, self->own.page->entries, entry_count, self->own.start_index);
   _io_ring_init (&self->input, self->peer.page->entries, entry_count, self->peer.start_index);
   self->next_input = self->input.index;
+  self->announced = self->output.index;
 }
 
 IOStreamLink *
@@ -82,6 +84,7 @@ _io_stream_link_new (IOStream                       *stream,
   IOStreamLink *self = g_new0 (IOStreamLink, 1);
 
   self->stream = stream;
+  self->state = IO_STREAM_STATE_CLOSED;
   self->client = client;
   self->peer_bell = -1;
   self->length = queues->length;

@@ -382,11 +382,15 @@ gboolean
 _io_stream_is_fillable (IOStream       *self,
                         IOStreamBuffer *buffer)
 {
+  return (io_stream_buffer_get_data_buffer (buffer) == NULL &&
+          io_stream_buffer_get_control_buffer (buffer) == NULL) || _io_stream_is_exposed (buffer);
+}
+
+gboolean
+_io_stream_is_exposed (IOStreamBuffer *buffer)
+{
   IOMemoryDescriptor *data = io_stream_buffer_get_data_buffer (buffer);
   IOMemoryDescriptor *control = io_stream_buffer_get_control_buffer (buffer);
-
-  if (data == NULL && control == NULL)
-    return TRUE;
 
   return (data != NULL && _io_memory_backing_is_peer_writable (_io_memory_descriptor_peek_backing (data))) ||
          (control != NULL && _io_memory_backing_is_peer_writable (_io_memory_descriptor_peek_backing (control)));
@@ -490,6 +494,7 @@ describe_part (IOMemoryDescriptor *memory,
 
 GVariant *
 _io_stream_describe_buffers (IOStream *self,
+                             guint32   generation,
                              guint     first)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
@@ -509,8 +514,7 @@ _io_stream_describe_buffers (IOStream *self,
                              control, control_offset, control_length);
     }
 
-  return g_variant_new ("(uua(uttutt))", priv->buffers->len,
-                        priv->link != NULL ? priv->link->generation : 0u, &rows);
+  return g_variant_new ("(uua(uttutt))", priv->buffers->len, generation, &rows);
 }
 
 /* It is about to go to a client. The pool has its own flag. */

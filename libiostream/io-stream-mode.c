@@ -74,6 +74,12 @@ check_supported (IOStream      *self,
 
   if (mode == IO_STREAM_MODE_OUTPUT)
     return TRUE;
+  if (priv->links->len > 0 && priv->shared)
+    {
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED_MODE,
+                   "Cannot have the clients of stream “%s” fill its buffers: they share it", name);
+      return FALSE;
+    }
 
   for (guint id = 0; id < priv->buffers->len; id++)
     if (!_io_stream_is_fillable (self, g_ptr_array_index (priv->buffers, id)))
@@ -95,15 +101,17 @@ begin_change_locked (IOStream         *self,
                      GError          **error)
 {
   const char *name = io_service_get_name (IO_SERVICE (self));
+  IOStreamLink *holder;
 
   _io_stream_drain_locked (priv);
+  holder = _io_stream_find_worst_locked (priv);
   if (priv->mode_changing)
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BUSY,
                  "The mode of stream “%s” is changing already", name);
-  else if (priv->link != NULL && priv->link->holder.count > 0)
+  else if (holder != NULL)
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BUSY,
                  "Cannot change the mode of stream “%s”: client “%s” holds %u of its buffers",
-                 name, io_user_client_get_client_name (priv->link->client), priv->link->holder.count);
+                 name, io_user_client_get_client_name (holder->client), holder->holder.count);
   else
     {
       priv->mode_changing = TRUE;
@@ -119,16 +127,17 @@ static void
 end_change_locked (IOStreamPrivate *priv,
                    IOStreamMode     mode)
 {
-  IOStreamLink *link = priv->link;
-
   priv->mode_changing = FALSE;
   priv->mode = mode;
-  if (link == NULL || priv->fork_count != _io_fork_count ())
-    return;
 
-  atomic_store_explicit (&link->own.page->mode, (guint32) mode, memory_order_release);
-  _io_notification_port_ring (link->port);
-  _io_notification_port_wake (link->port);
+  for (guint i = 0; i < priv->links->len && priv->fork_count == _io_fork_count (); i++)
+    {
+      IOStreamLink *link = _io_stream_link_at (priv, i);
+
+      atomic_store_explicit (&link->own.page->mode, (guint32) mode, memory_order_release);
+      _io_notification_port_ring (link->port);
+      _io_notification_port_wake (link->port);
+    }
 }
 
 static gboolean

@@ -4,17 +4,13 @@
 
 #include "io-stream-private.h"
 
+#include "io-enum-types.h"
+#include "io-fork-private.h"
 #include "io-service-private.h"
+#include "io-stream-user-client.h"
 #include "io-user-client-private.h"
 
 #include <unistd.h>
-
-static IOStreamLink *
-link_of (IOStreamPrivate *priv,
-         IOUserClient    *client)
-{
-  return priv->link != NULL && priv->link->client == client ? priv->link : NULL;
-}
 
 /* So much of a processor's cache may be taken by free buffers. */
 #define WARM_BYTES        (256 * 1024)
@@ -31,18 +27,83 @@ get_cost (IOStreamPrivate *priv)
          _io_stream_count_memory (priv, NULL);
 }
 
+static gboolean
+charge_one (IOStream      *self,
+            IOStreamLink  *link,
+            GPtrArray     *more,
+            GError       **error)
+{
+  g_autofree char *purpose = g_strdup_printf ("add buffers to stream “%s”", io_service_get_name (IO_SERVICE (self)));
+
+  return _io_user_client_charge (link->client, IO_CHARGE_STREAM,
+                                 2 * _io_region_get_size (link->own.entry_count) +
+                                 _io_stream_count_memory (_io_stream_get_private (self), more), purpose, error);
+}
+
 gboolean
 _io_stream_charge_link (IOStream   *self,
                         GPtrArray  *more,
                         GError    **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
-  g_autofree char *purpose = g_strdup_printf ("add buffers to stream “%s”", io_service_get_name (IO_SERVICE (self)));
+  guint n_charged = 0;
 
-  return priv->link == NULL ||
-         _io_user_client_charge (priv->link->client, IO_CHARGE_STREAM,
-                                 2 * _io_region_get_size (priv->link->own.entry_count) +
-                                 _io_stream_count_memory (priv, more), purpose, error);
+  while (n_charged < priv->links->len && charge_one (self, _io_stream_link_at (priv, n_charged), more, error))
+    n_charged++;
+  if (n_charged == priv->links->len)
+    return TRUE;
+
+  /* What they have already never is too much. */
+  while (n_charged > 0)
+    charge_one (self, _io_stream_link_at (priv, --n_charged), NULL, NULL);
+
+  return FALSE;
+}
+
+/* What is shared is neither written by clients nor taken by one alone. */
+static gboolean
+check_sharing (IOStream      *self,
+               IOUserClient  *client,
+               guint          options,
+               GError       **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  const char *name = io_service_get_name (IO_SERVICE (self));
+
+  if (_io_stream_find_link (priv, client) != NULL)
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_EXCLUSIVE_ACCESS,
+                 "Client “%s” has stream “%s” open already", io_user_client_get_client_name (client), name);
+  else if (priv->links->len > 0 && (!priv->shared || (options & IO_STREAM_OPEN_SHARED) == 0))
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_EXCLUSIVE_ACCESS,
+                 "Cannot open stream “%s” %s: %u clients have it open, the first is process %d", name,
+                 (options & IO_STREAM_OPEN_SHARED) != 0 ? "shared" : "exclusively", priv->links->len,
+                 io_user_client_get_pid (_io_stream_link_at (priv, 0)->client));
+  else if (priv->links->len >= priv->max_clients)
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
+                 "Cannot open stream “%s”: %u clients have it open, and it takes no more", name, priv->links->len);
+  else
+    return (options & IO_STREAM_OPEN_SHARED) == 0 || _io_stream_check_shareable (self, error);
+
+  return FALSE;
+}
+
+static gboolean
+check_delivery (IOStream      *self,
+                IOUserClient  *client,
+                GError       **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  IOStreamDelivery delivery = io_stream_user_client_get_delivery (IO_STREAM_USER_CLIENT (client));
+  g_autoptr (GEnumClass) deliveries = g_type_class_ref (IO_TYPE_STREAM_DELIVERY);
+
+  if ((priv->deliveries & (1u << delivery)) != 0 && delivery <= IO_STREAM_DELIVERY_DROP_NEWEST)
+    return TRUE;
+
+  g_set_error (error, IO_STREAM_ERROR, (priv->deliveries & (1u << delivery)) != 0 ? IO_STREAM_ERROR_UNSUPPORTED
+                                                                                   : IO_STREAM_ERROR_NOT_PERMITTED,
+               "Stream “%s” does not permit delivery “%s”", io_service_get_name (IO_SERVICE (self)),
+               g_enum_get_value (deliveries, (int) delivery)->value_nick);
+  return FALSE;
 }
 
 static gboolean
@@ -53,22 +114,16 @@ check_limits (IOStream      *self,
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
   const char *name = io_service_get_name (IO_SERVICE (self));
-  const char *client_name = io_user_client_get_client_name (client);
+  g_autofree char *purpose = g_strdup_printf ("open stream “%s”", name);
 
-  if ((options & IO_STREAM_OPEN_SHARED) != 0)
-    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_UNSUPPORTED,
-                 "Stream “%s” cannot be opened shared", name);
-  else if (io_user_client_get_read_only (client) && priv->peer_access == IO_STREAM_PEER_ACCESS_READ_WRITE)
-    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED,
-                 "Client “%s” may only read, and the buffers of stream “%s” are written by clients",
-                 client_name, name);
-  else
-    {
-      g_autofree char *purpose = g_strdup_printf ("open stream “%s”", name);
+  if (!check_sharing (self, client, options, error) || !check_delivery (self, client, error))
+    return FALSE;
+  if (!io_user_client_get_read_only (client) || priv->peer_access != IO_STREAM_PEER_ACCESS_READ_WRITE)
+    return _io_user_client_charge (client, IO_CHARGE_STREAM, get_cost (priv), purpose, error);
 
-      return _io_user_client_charge (client, IO_CHARGE_STREAM, get_cost (priv), purpose, error);
-    }
-
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED,
+               "Client “%s” may only read, and the buffers of stream “%s” are written by clients",
+               io_user_client_get_client_name (client), name);
   return FALSE;
 }
 
@@ -103,6 +158,25 @@ take_queues (IOStreamPrivate  *priv,
   return _io_stream_queues_new (priv->buffers->len, priv->queue_length, error);
 }
 
+static void
+add_link_locked (IOStreamPrivate *priv,
+                 IOStreamLink    *link,
+                 gboolean         shared)
+{
+  if (priv->links->len == 0)
+    {
+      _io_loan_book_drop_arrivals (&priv->book);
+      priv->shared = shared;
+      priv->session++;
+    }
+  link->epoch = ++priv->epoch;
+  atomic_store_explicit (&link->own.page->open_epoch, link->epoch, memory_order_relaxed);
+  atomic_store_explicit (&link->own.page->mode, (guint32) priv->mode, memory_order_relaxed);
+  g_ptr_array_add (priv->links, link);
+  priv->collect_every = _io_stream_get_collect_every (priv);
+  _io_stream_set_limits_locked (priv);
+}
+
 static gboolean
 make_link (IOStream      *self,
            IOUserClient  *client,
@@ -116,7 +190,7 @@ make_link (IOStream      *self,
 
   if (!_io_stream_ensure (self, &keep, error) ||
       !check_limits (self, client, options, error) ||
-      !_io_stream_refresh_memory (self, error))
+      (priv->links->len == 0 && !_io_stream_refresh_memory (self, error)))
     return FALSE;
 
   queues = take_queues (priv, error);
@@ -126,18 +200,14 @@ make_link (IOStream      *self,
   if (link == NULL)
     return FALSE;
   link->max_buffers = _io_user_client_get_max_buffers (client);
-  _io_stream_link_set_limit (link, priv->buffers->len);
-  link->collect_every = _io_stream_get_collect_every (priv);
+  link->delivery = io_stream_user_client_get_delivery (IO_STREAM_USER_CLIENT (client));
 
   g_mutex_lock (&priv->lock);
-  _io_loan_book_drop_arrivals (&priv->book);
-  priv->link = link;
-  priv->epoch++;
-  atomic_store_explicit (&link->own.page->open_epoch, priv->epoch, memory_order_relaxed);
-  atomic_store_explicit (&link->own.page->mode, (guint32) priv->mode, memory_order_relaxed);
+  add_link_locked (priv, link, (options & IO_STREAM_OPEN_SHARED) != 0);
   g_mutex_unlock (&priv->lock);
 
-  _io_stream_show_queues (priv, &link->own, &link->peer);
+  if (priv->links->len == 1)
+    _io_stream_show_queues (priv, &link->own, &link->peer);
 
   return TRUE;
 }
@@ -151,23 +221,31 @@ _io_stream_make_link (IOStream      *self,
   if (make_link (self, client, options, error))
     return TRUE;
 
-  if (link_of (_io_stream_get_private (self), client) == NULL)
+  if (_io_stream_find_link (_io_stream_get_private (self), client) == NULL)
     _io_user_client_discharge (client, IO_CHARGE_STREAM);
   return FALSE;
 }
 
-/* A stream without clients is stopped. Inside of a state method the one who
- * called that does it. */
+/* A stream is no longer what only this client had it be. Inside of a state
+ * method the one who called that does it. */
 static void
-stop_for_close (IOStream *self)
+step_down_for_close (IOStream     *self,
+                     IOStreamLink *link)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
+  IOStreamState sum = MAX (_io_stream_sum_states (priv, link), IO_STREAM_STATE_STOPPED);
 
-  if (priv->changing || priv->state == IO_STREAM_STATE_STOPPED || priv->state == IO_STREAM_STATE_CLOSED)
+  if (priv->changing || link->state <= IO_STREAM_STATE_STOPPED)
     return;
 
-  _io_stream_store_state (priv, IO_STREAM_STATE_STOPPED);
-  _io_stream_stop_for_close (self);
+  g_mutex_lock (&priv->lock);
+  link->state = IO_STREAM_STATE_STOPPED;
+  g_mutex_unlock (&priv->lock);
+  if (priv->state == sum)
+    return;
+
+  _io_stream_store_state (priv, sum);
+  _io_stream_step_down (self, sum);
 }
 
 /* What the client sent before it left still counts. */
@@ -183,7 +261,7 @@ collect_last (IOStream     *self,
     return;
 
   g_mutex_lock (&priv->lock);
-  _io_stream_drain_locked (priv);
+  _io_stream_drain_link_locked (priv, link);
   has_news = link->has_news;
   link->has_news = FALSE;
   token = atomic_load_explicit (&link->peer.page->token, memory_order_relaxed);
@@ -194,24 +272,29 @@ collect_last (IOStream     *self,
 }
 
 void
-_io_stream_break_link (IOStream *self)
+_io_stream_break_link (IOStream     *self,
+                       IOStreamLink *link)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
-  IOStreamLink *link;
-
-  _io_stream_store_state (priv, IO_STREAM_STATE_CLOSED);
-  _io_stream_publish_state (self);
+  IOStreamState previous = priv->state;
 
   g_mutex_lock (&priv->lock);
-  link = g_steal_pointer (&priv->link);
-  if (link != NULL)
-    _io_loan_book_end_all (&priv->book, &link->holder);
+  if (priv->fork_count == _io_fork_count ())
+    {
+      atomic_store_explicit (&link->own.page->state, IO_STREAM_STATE_CLOSED, memory_order_release);
+      _io_stream_link_ring (link);
+    }
+  g_ptr_array_remove (priv->links, link);
+  _io_loan_book_end_all (&priv->book, &link->holder);
+  _io_stream_set_limits_locked (priv);
+  priv->state = _io_stream_sum_states (priv, NULL);
   g_cond_broadcast (&priv->cond);
   g_mutex_unlock (&priv->lock);
 
   priv->pool_used = priv->pool_used || priv->peer_access == IO_STREAM_PEER_ACCESS_READ_WRITE;
-  if (link != NULL)
-    _io_stream_link_free (link);
+  _io_stream_link_free (link);
+  if (priv->state != previous)
+    _io_stream_publish_state (self);
 }
 
 /* Ends the open of @client, if it has one. */
@@ -219,14 +302,17 @@ void
 _io_stream_close_link (IOStream     *self,
                        IOUserClient *client)
 {
-  IOStreamLink *link = link_of (_io_stream_get_private (self), client);
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  IOStreamLink *link = _io_stream_find_link (priv, client);
 
   if (link != NULL && link->ready)
     collect_last (self, link);
-  if (link_of (_io_stream_get_private (self), client) != NULL)
-    stop_for_close (self);
-  if (link_of (_io_stream_get_private (self), client) != NULL)
-    _io_stream_break_link (self);
+  link = _io_stream_find_link (priv, client);
+  if (link != NULL)
+    step_down_for_close (self, link);
+  link = _io_stream_find_link (priv, client);
+  if (link != NULL)
+    _io_stream_break_link (self, link);
   _io_user_client_discharge (client, IO_CHARGE_STREAM);
 }
 
@@ -238,7 +324,7 @@ _io_stream_set_ready (IOStream      *self,
                       GError       **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
-  IOStreamLink *link = link_of (priv, client);
+  IOStreamLink *link = _io_stream_find_link (priv, client);
 
   if (link == NULL || link->ready)
     {
@@ -254,7 +340,8 @@ _io_stream_set_ready (IOStream      *self,
 
   g_mutex_lock (&priv->lock);
   link->ready = TRUE;
-  priv->state = IO_STREAM_STATE_STOPPED;
+  link->state = IO_STREAM_STATE_STOPPED;
+  priv->state = _io_stream_sum_states (priv, NULL);
   g_mutex_unlock (&priv->lock);
 
   _io_notification_port_attach (link->port, _io_service_get_context (IO_SERVICE (self)));
@@ -270,7 +357,7 @@ _io_stream_describe_open (IOStream      *self,
                           GError       **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
-  IOStreamLink *link = link_of (priv, client);
+  IOStreamLink *link = _io_stream_find_link (priv, client);
   g_autoptr (GUnixFDList) list = g_unix_fd_list_new ();
   GVariantDict dict;
 
@@ -289,7 +376,7 @@ _io_stream_describe_open (IOStream      *self,
   g_variant_dict_init (&dict, NULL);
   g_variant_dict_insert (&dict, "queue-length", "u", link->limit);
   g_variant_dict_insert (&dict, "entry-count", "u", link->own.entry_count);
-  g_variant_dict_insert (&dict, "epoch", "u", priv->epoch);
+  g_variant_dict_insert (&dict, "epoch", "u", link->epoch);
   g_variant_dict_insert (&dict, "mode", "u", (guint32) priv->mode);
   g_variant_dict_insert (&dict, "buffer-count", "u", (guint32) priv->buffers->len);
   *fds = g_steal_pointer (&list);

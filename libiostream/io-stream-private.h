@@ -20,6 +20,8 @@ typedef struct {
   guint64            control_size;
   guint              queue_length;
   IOStreamPeerAccess peer_access;
+  guint              max_clients;
+  IOStreamDeliveryFlags deliveries;
   guint              fork_count;
   GThread           *thread;        /* that made the stream; only compared */
 
@@ -47,8 +49,14 @@ typedef struct {
   IOStreamState      state;
   gboolean           mode_changing; /* nothing can be sent meanwhile */
   gboolean           timestamps;
-  IOStreamLink      *link;
+  GPtrArray         *links;         /* of IOStreamLink; changes in the thread of the stream only */
+  gboolean           shared;        /* how it is open, if it is */
+  guint              reserve_count;
+  guint              client_allowance;
+  guint              collect_every; /* acquires for which free buffers do */
+  guint              n_acquired;    /* since returns were looked for */
   guint32            epoch;         /* counts the opens */
+  guint32            session;       /* counts how often the first client came */
   gboolean           terminated;
 } IOStreamPrivate;
 
@@ -79,31 +87,70 @@ gboolean         _io_stream_seal_memory     (IOStream      *self,
 /* Can clients write anything of this buffer, or has it no memory at all? */
 gboolean         _io_stream_is_fillable     (IOStream      *self,
                                              IOStreamBuffer *buffer);
+gboolean         _io_stream_is_exposed      (IOStreamBuffer *buffer);
 /* What a client can write of the buffers, and of @more, has to be made anew for
  * the next one. In bytes. */
 guint64          _io_stream_count_memory    (IOStreamPrivate *priv,
                                              GPtrArray       *more);
 /* What GET_BUFFERS and GET_MEMORY answer. */
 GVariant        *_io_stream_describe_buffers (IOStream     *self,
+                                              guint32       generation,
                                               guint         first);
 IOMemoryDescriptor *_io_stream_get_memory   (IOStream      *self,
                                              guint          type,
                                              GError       **error);
 
-/* Moving buffers (io-stream-transfer.c); with the lock held */
+/* Who has it open (io-stream-links.c). In the thread of the stream, or with the
+ * lock held. */
+static inline IOStreamLink *
+_io_stream_link_at (IOStreamPrivate *priv,
+                    guint            place)
+{
+  return g_ptr_array_index (priv->links, place);
+}
+IOStreamLink    *_io_stream_find_link       (IOStreamPrivate *priv,
+                                             IOUserClient  *client);
+/* How many buffers each client may hold. */
+guint            _io_stream_get_allowance   (IOStreamPrivate *priv);
+/* After anything that the limits hang on has changed. */
+void             _io_stream_set_limits_locked (IOStreamPrivate *priv);
+/* The client that holds most, or NULL. */
+IOStreamLink    *_io_stream_find_worst_locked (IOStreamPrivate *priv);
+/* Who has this buffer, or NULL. */
+IOStreamLink    *_io_stream_find_holder_locked (IOStreamPrivate *priv,
+                                             guint32        id);
+/* Whether clients can hold one buffer more. */
+gboolean         _io_stream_can_lend_locked (IOStreamPrivate *priv);
+/* The client that does not let the owner send, or NULL. */
+IOStreamLink    *_io_stream_find_blocker_locked (IOStreamPrivate *priv);
+/* Nothing that clients can write, and only output. */
+gboolean         _io_stream_check_shareable (IOStream      *self,
+                                             GError       **error);
+
+/* What comes back (io-stream-drain.c); with the lock held */
+guint            _io_stream_drain_link_locked (IOStreamPrivate *priv,
+                                             IOStreamLink  *link);
 guint            _io_stream_drain_locked    (IOStreamPrivate *priv);
+/* The contexts look again whether somebody waits for what comes. */
+void             _io_stream_wake_locked     (IOStreamPrivate *priv);
 extern const IONotificationPortFuncs _io_stream_port_funcs;
 
 /* The state (io-stream-state.c) */
+/* Of all clients together: running if one runs. Without @except. */
+IOStreamState    _io_stream_sum_states      (IOStreamPrivate *priv,
+                                             IOStreamLink  *except);
 void             _io_stream_store_state     (IOStreamPrivate *priv,
                                              IOStreamState    state);
 void             _io_stream_publish_state   (IOStream      *self);
-gboolean         _io_stream_run_method      (IOStream      *self,
+/* @client: whose state, NULL for that of all. */
+gboolean         _io_stream_change_state    (IOStream      *self,
+                                             IOUserClient  *client,
                                              IOStreamState  target,
                                              GError       **error);
-/* Runs the stop method for a client that left: what it says no longer
- * matters. */
-void             _io_stream_stop_for_close  (IOStream      *self);
+/* Clients left, and what they say no longer matters: runs the method of the
+ * class that brings it down to @target. */
+void             _io_stream_step_down       (IOStream      *self,
+                                             IOStreamState  target);
 
 /* What ATTACH_INTERRUPTS does (io-stream-interrupts.c) */
 gboolean         _io_stream_attach_interrupts (IOStream    *self,
@@ -116,13 +163,14 @@ gboolean         _io_stream_make_link       (IOStream      *self,
                                              IOUserClient  *client,
                                              guint          options,
                                              GError       **error);
-/* Charges the client that has it open for @more buffers. */
+/* Charges the clients that have it open for @more buffers. */
 gboolean         _io_stream_charge_link     (IOStream      *self,
                                              GPtrArray     *more,
                                              GError       **error);
 void             _io_stream_close_link      (IOStream      *self,
                                              IOUserClient  *client);
-void             _io_stream_break_link      (IOStream      *self);
+void             _io_stream_break_link      (IOStream      *self,
+                                             IOStreamLink  *link);
 gboolean         _io_stream_set_ready       (IOStream      *self,
                                              IOUserClient  *client,
                                              GError       **error);
@@ -145,9 +193,10 @@ void             _io_stream_set_mode_attribute (IOStream   *self);
 gboolean         _io_stream_run_input_sync  (IOStream      *self,
                                              guint32        token,
                                              GError       **error);
-/* Looks for a call of the client without its ring. In the thread of the
- * stream. */
-void             _io_stream_serve_sync     (IOStream      *self);
+/* Looks for a call of the open with this number without its ring. In the thread
+ * of the stream. */
+void             _io_stream_serve_sync     (IOStream      *self,
+                                             guint32        epoch);
 /* Makes the bell of the calls, and passes the client's end. */
 GVariant        *_io_stream_make_sync_bell  (IOStream      *self,
                                              IOUserClient  *client,

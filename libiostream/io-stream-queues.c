@@ -65,7 +65,7 @@ io_stream_create_queues (IOStream  *self,
 
   g_clear_pointer (&priv->queues, _io_stream_queues_free);
   priv->queues = queues;
-  if (priv->link == NULL)
+  if (priv->links->len == 0)
     _io_stream_show_queues (priv, &queues->own, &queues->peer);
 
   return TRUE;
@@ -110,7 +110,8 @@ io_stream_destroy_queues (IOStream  *self,
  * io_stream_get_output_queue:
  * @self: a stream
  *
- * Gets a look at the queue to the client: of the open that is, else of the
+ * Gets a look at the queue to the client (where several share the stream, to the
+ * first of them): of the open that is, else of the
  * next one if io_stream_create_queues() made it, else of the last one. Apple's
  * getOutputQueue().
  *
@@ -178,8 +179,8 @@ io_stream_get_output_queue_memory_descriptor (IOStream *self)
 
   priv = _io_stream_get_private (self);
 
-  if (priv->link != NULL)
-    return describe_region (&priv->link->own, IO_DIRECTION_IN);
+  if (priv->links->len > 0)
+    return describe_region (&_io_stream_link_at (priv, 0)->own, IO_DIRECTION_IN);
 
   return priv->queues != NULL ? describe_region (&priv->queues->own, IO_DIRECTION_IN) : NULL;
 }
@@ -207,8 +208,8 @@ io_stream_get_input_queue_memory_descriptor (IOStream *self)
 
   priv = _io_stream_get_private (self);
 
-  if (priv->link != NULL)
-    return describe_region (&priv->link->peer, IO_DIRECTION_IN);
+  if (priv->links->len > 0)
+    return describe_region (&_io_stream_link_at (priv, 0)->peer, IO_DIRECTION_IN);
 
   return priv->queues != NULL ? describe_region (&priv->queues->peer, IO_DIRECTION_IN) : NULL;
 }
@@ -218,7 +219,7 @@ get_port (IOStream *self)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
 
-  return priv->link != NULL ? priv->link->port : NULL;
+  return priv->links->len > 0 ? _io_stream_link_at (priv, 0)->port : NULL;
 }
 
 /**

@@ -18,31 +18,60 @@ _io_stream_store_state (IOStreamPrivate *priv,
   g_mutex_unlock (&priv->lock);
 }
 
-/* Makes the state known: in the owner's page, where a client finds it that
- * never looks at its control socket; in the attributes; to who listens here. */
+IOStreamState
+_io_stream_sum_states (IOStreamPrivate *priv,
+                       IOStreamLink    *except)
+{
+  IOStreamState sum = IO_STREAM_STATE_CLOSED;
+
+  for (guint i = 0; i < priv->links->len; i++)
+    {
+      IOStreamLink *link = _io_stream_link_at (priv, i);
+
+      if (link == except)
+        continue;
+      if (link->state == IO_STREAM_STATE_RUNNING)
+        return IO_STREAM_STATE_RUNNING;
+      sum = MAX (sum, link->state);
+    }
+
+  return sum;
+}
+
+/* In the owner's page, where a client finds it that never looks at its control
+ * socket. */
+static void
+publish_links (IOStreamPrivate *priv)
+{
+  g_mutex_lock (&priv->lock);
+  for (guint i = 0; i < priv->links->len && priv->fork_count == _io_fork_count (); i++)
+    {
+      IOStreamLink *link = _io_stream_link_at (priv, i);
+
+      if (atomic_exchange_explicit (&link->own.page->state, link->state, memory_order_release) != link->state)
+        _io_stream_link_ring (link);
+    }
+  g_mutex_unlock (&priv->lock);
+}
+
+/* Makes the state known: to the clients; in the attributes; to who listens
+ * here. */
 void
 _io_stream_publish_state (IOStream *self)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
   g_autoptr (GEnumClass) states = g_type_class_ref (IO_TYPE_STREAM_STATE);
 
-  g_mutex_lock (&priv->lock);
-  if (priv->link != NULL && priv->fork_count == _io_fork_count ())
-    {
-      atomic_store_explicit (&priv->link->own.page->state, priv->state, memory_order_release);
-      _io_stream_link_ring (priv->link);
-    }
-  g_mutex_unlock (&priv->lock);
-
+  publish_links (priv);
   io_service_set_attribute (IO_SERVICE (self), "state",
                             g_variant_new_string (g_enum_get_value (states, (int) priv->state)->value_nick));
   g_object_notify (G_OBJECT (self), "state");
 }
 
-gboolean
-_io_stream_run_method (IOStream       *self,
-                       IOStreamState   target,
-                       GError        **error)
+static gboolean
+run_method (IOStream       *self,
+            IOStreamState   target,
+            GError        **error)
 {
   IOStreamClass *klass = IO_STREAM_GET_CLASS (self);
   g_autoptr (GError) local_error = NULL;
@@ -87,37 +116,52 @@ _io_stream_run_method (IOStream       *self,
 }
 
 void
-_io_stream_stop_for_close (IOStream *self)
+_io_stream_step_down (IOStream      *self,
+                      IOStreamState  target)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
   g_autoptr (GError) local_error = NULL;
 
   priv->changing = TRUE;
-  if (!_io_stream_run_method (self, IO_STREAM_STATE_STOPPED, &local_error))
+  if (!run_method (self, target, &local_error))
     g_message ("Stopping stream “%s” for a client that left: %s",
                io_service_get_name (IO_SERVICE (self)), local_error->message);
   priv->changing = FALSE;
 }
 
 static gboolean
+has_ready_link (IOStreamPrivate *priv)
+{
+  for (guint i = 0; i < priv->links->len; i++)
+    if (_io_stream_link_at (priv, i)->ready)
+      return TRUE;
+
+  return FALSE;
+}
+
+/* @link: NULL for all together */
+static gboolean
 check_change (IOStream       *self,
+              IOStreamLink   *link,
               IOStreamState   target,
               GError        **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
+  IOStreamState state = link != NULL ? link->state : priv->state;
+  const char *name = io_service_get_name (IO_SERVICE (self));
 
   if (priv->fork_count != _io_fork_count ())
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN,
-                 "Stream “%s” belongs to the parent process", io_service_get_name (IO_SERVICE (self)));
+                 "Stream “%s” belongs to the parent process", name);
   else if (priv->changing)
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BUSY,
-                 "The state of stream “%s” is changing already", io_service_get_name (IO_SERVICE (self)));
-  else if (priv->link == NULL || !priv->link->ready)
+                 "The state of stream “%s” is changing already", name);
+  else if (link != NULL ? !link->ready : !has_ready_link (priv))
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN,
-                 "No client has stream “%s” open", io_service_get_name (IO_SERVICE (self)));
-  else if (target == IO_STREAM_STATE_SUSPENDED && priv->state == IO_STREAM_STATE_STOPPED)
+                 "No client has stream “%s” open", name);
+  else if (target == IO_STREAM_STATE_SUSPENDED && state == IO_STREAM_STATE_STOPPED)
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_READY,
-                 "Stream “%s” cannot be suspended: it is not running", io_service_get_name (IO_SERVICE (self)));
+                 "Stream “%s” cannot be suspended: it is not running", name);
   else
     return TRUE;
 
@@ -136,45 +180,129 @@ tell_change (IOStream      *self,
     _io_service_announce_state (IO_SERVICE (self), IO_SERVICE_MESSAGE_RESUMED);
 }
 
-/* The new state first, so that the method can send buffers; back if it
- * fails. The client may die meanwhile, with the link. */
+/* Of @only, or of all that have it open; what is stopped is not suspended with
+ * the others. Gives the new state of all together. */
+static IOStreamState
+set_states (IOStreamPrivate *priv,
+            IOStreamLink    *only,
+            IOStreamState    target)
+{
+  IOStreamState sum;
+
+  g_mutex_lock (&priv->lock);
+  for (guint i = 0; i < priv->links->len; i++)
+    {
+      IOStreamLink *link = _io_stream_link_at (priv, i);
+      gboolean stays = !link->ready ||
+                       (target == IO_STREAM_STATE_SUSPENDED && link->state == IO_STREAM_STATE_STOPPED);
+
+      link->previous = link->state;
+      if (only != NULL ? only == link : !stays)
+        link->state = target;
+    }
+  sum = _io_stream_sum_states (priv, NULL);
+  g_mutex_unlock (&priv->lock);
+
+  return sum;
+}
+
+static void
+restore_states (IOStreamPrivate *priv,
+                IOStreamLink    *only)
+{
+  g_mutex_lock (&priv->lock);
+  for (guint i = 0; i < priv->links->len; i++)
+    {
+      IOStreamLink *link = _io_stream_link_at (priv, i);
+
+      if (only != NULL ? only == link : link->previous != IO_STREAM_STATE_CLOSED)
+        link->state = link->previous;
+    }
+  g_mutex_unlock (&priv->lock);
+}
+
+/* Clients may have left, or come, while the method ran. */
+static void
+settle (IOStream      *self,
+        IOStreamState  reached)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  IOStreamState sum = _io_stream_sum_states (priv, NULL);
+
+  _io_stream_store_state (priv, sum);
+  sum = MAX (sum, IO_STREAM_STATE_STOPPED);
+  if (reached != sum && reached != IO_STREAM_STATE_STOPPED && sum != IO_STREAM_STATE_RUNNING)
+    _io_stream_step_down (self, sum);
+}
+
 static gboolean
-change_state (IOStream       *self,
-              IOStreamState   target,
-              GError        **error)
+fail_left (IOStream  *self,
+           GError   **error)
+{
+  g_clear_error (error);
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_ABORTED,
+               "The client of stream “%s” left meanwhile", io_service_get_name (IO_SERVICE (self)));
+
+  return FALSE;
+}
+
+/* The new state first, so that the method can send buffers; back if it fails.
+ * Any client may die meanwhile, with its link. */
+static gboolean
+run_change (IOStream       *self,
+            IOUserClient   *client,
+            IOStreamLink   *link,
+            IOStreamState   target,
+            GError        **error)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+  guint32 epoch = link != NULL ? link->epoch : 0, session = priv->session;
+  IOStreamState previous = priv->state, sum = set_states (priv, link, target);
+  gboolean done, gone;
+
+  if (sum == previous)
+    {
+      publish_links (priv);
+      return TRUE;
+    }
+
+  _io_stream_store_state (priv, sum);
+  priv->changing = TRUE;
+  done = run_method (self, sum, error);
+  priv->changing = FALSE;
+
+  link = client != NULL ? _io_stream_find_link (priv, client) : NULL;
+  gone = client != NULL ? link == NULL || link->epoch != epoch
+                        : priv->links->len == 0 || priv->session != session;
+  if (!gone && !done)
+    restore_states (priv, link);
+  settle (self, done ? sum : previous);
+  if (gone)
+    return fail_left (self, error);
+  if (done)
+    tell_change (self, previous, sum);
+
+  return done;
+}
+
+gboolean
+_io_stream_change_state (IOStream       *self,
+                         IOUserClient   *client,
+                         IOStreamState   target,
+                         GError        **error)
 {
   G_GNUC_UNUSED g_autoptr (IOStream) keep = g_object_ref (self);
   IOStreamPrivate *priv = _io_stream_get_private (self);
-  IOStreamState previous = priv->state;
-  guint32 epoch = priv->epoch;
-  gboolean done;
+  IOStreamLink *link = client != NULL ? _io_stream_find_link (priv, client) : NULL;
 
-  if (!check_change (self, target, error))
+  g_return_val_if_fail (client == NULL || link != NULL, FALSE);
+
+  if (!check_change (self, link, target, error))
     return FALSE;
-  if (previous == target)
+  if (link != NULL && link->state == target)
     return TRUE;
 
-  _io_stream_store_state (priv, target);
-  priv->changing = TRUE;
-  done = _io_stream_run_method (self, target, error);
-  priv->changing = FALSE;
-
-  if (priv->link == NULL || priv->epoch != epoch)
-    {
-      if ((done ? target : previous) != IO_STREAM_STATE_STOPPED)
-        _io_stream_stop_for_close (self);
-      g_clear_error (error);
-      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_ABORTED,
-                   "The client of stream “%s” left meanwhile", io_service_get_name (IO_SERVICE (self)));
-      return FALSE;
-    }
-
-  if (done)
-    tell_change (self, previous, target);
-  else
-    _io_stream_store_state (priv, previous);
-
-  return done;
+  return run_change (self, client, link, target, error);
 }
 
 typedef struct {
@@ -189,7 +317,7 @@ state_action_cb (gpointer user_data)
 {
   StateAction *action = user_data;
 
-  action->done = change_state (action->stream, action->state, action->error);
+  action->done = _io_stream_change_state (action->stream, NULL, action->state, action->error);
 
   return action->done;
 }
@@ -203,7 +331,7 @@ change_state_on_loop (IOStream       *self,
   StateAction action = { self, state, error, FALSE };
 
   if (loop == NULL || io_work_loop_on_thread (loop))
-    return change_state (self, state, error);
+    return _io_stream_change_state (self, NULL, state, error);
 
   if (!io_work_loop_run_action (loop, state_action_cb, &action) && error != NULL && *error == NULL)
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN,
@@ -244,8 +372,10 @@ io_stream_get_state (IOStream *self)
  * @self: a stream
  * @error: return location for an error
  *
- * Starts the stream, as a client does with io_stream_connection_start(). Does
- * nothing if it runs already. Apple's startStream().
+ * Starts the stream for all clients that have it open, as each does for itself
+ * with io_stream_connection_start(). Does nothing if it runs already. The
+ * method of the class is called when the first client runs. Apple's
+ * startStream().
  *
  * In the thread of the stream, or any other if it has a work loop. Fails with
  * %IO_STREAM_ERROR_NOT_OPEN unless a client has it open,
@@ -270,8 +400,9 @@ io_stream_start (IOStream  *self,
  * @self: a stream
  * @error: return location for an error
  *
- * Stops the stream. What was sent before can still be taken by the client.
- * Does nothing if it is stopped already. Apple's stopStream().
+ * Stops the stream for all clients; a client that stops it does so for itself
+ * alone, and the method of the class is called when none runs any more. What
+ * was sent before can still be taken. Does nothing if it is stopped already. Apple's stopStream().
  *
  * In the thread of the stream, or any other if it has a work loop. Fails as
  * io_stream_start().
@@ -294,7 +425,7 @@ io_stream_stop (IOStream  *self,
  * @self: a stream
  * @error: return location for an error
  *
- * Pauses a running stream; io_stream_start() goes on. Does nothing if it is
+ * Pauses a running stream for all clients; io_stream_start() goes on. Does nothing if it is
  * suspended already. Apple's suspendStream().
  *
  * In the thread of the stream, or any other if it has a work loop. Fails with

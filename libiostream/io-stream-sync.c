@@ -83,8 +83,13 @@ static void
 wake_next (IOStreamPrivate *priv,
            IOStreamSync    *self)
 {
-  if (priv->link != NULL && priv->link->sync != NULL && priv->link->sync != self)
-    _io_notification_port_wake (priv->link->sync->port);
+  for (guint i = 0; i < priv->links->len; i++)
+    {
+      IOStreamLink *link = _io_stream_link_at (priv, i);
+
+      if (link->sync != NULL && link->sync != self)
+        _io_notification_port_wake (link->sync->port);
+    }
 }
 
 /* One call for each dispatch, whatever the client writes meanwhile. */
@@ -177,7 +182,7 @@ _io_stream_make_sync_bell (IOStream      *self,
                            GUnixFDList  **fds,
                            GError       **error)
 {
-  IOStreamLink *link = _io_stream_get_private (self)->link;
+  IOStreamLink *link = _io_stream_find_link (_io_stream_get_private (self), client);
   g_autoptr (GUnixFDList) list = g_unix_fd_list_new ();
   gboolean passed;
   int bell[2];
@@ -208,12 +213,21 @@ _io_stream_make_sync_bell (IOStream      *self,
 }
 
 void
-_io_stream_serve_sync (IOStream *self)
+_io_stream_serve_sync (IOStream *self,
+                       guint32   epoch)
 {
-  IOStreamLink *link = _io_stream_get_private (self)->link;
+  GPtrArray *links = _io_stream_get_private (self)->links;
 
-  if (link != NULL && link->sync != NULL)
-    sync_dispatch (link->sync);
+  for (guint i = 0; i < links->len; i++)
+    {
+      IOStreamLink *link = g_ptr_array_index (links, i);
+
+      if (link->epoch != epoch)
+        continue;
+      if (link->sync != NULL)
+        sync_dispatch (link->sync);
+      return;
+    }
 }
 
 gboolean

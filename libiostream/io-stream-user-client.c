@@ -33,7 +33,11 @@
  * Since: 1.0
  */
 
-G_DEFINE_TYPE (IOStreamUserClient, io_stream_user_client, IO_TYPE_USER_CLIENT)
+typedef struct {
+  IOStreamDelivery delivery;   /* as the client asked for it last */
+} IOStreamUserClientPrivate;
+
+G_DEFINE_TYPE_WITH_PRIVATE (IOStreamUserClient, io_stream_user_client, IO_TYPE_USER_CLIENT)
 
 /* NULL before and after the connection, and if a service of another kind took
  * such a client. */
@@ -53,21 +57,45 @@ set_no_stream_error (IOUserClient  *client,
                "%s is not connected to a stream", G_OBJECT_TYPE_NAME (client));
 }
 
-/* Only the client that has the stream open may steer it. */
+static IOStreamLink *
+find_link (IOStream     *stream,
+           IOUserClient *client)
+{
+  return _io_stream_find_link (_io_stream_get_private (stream), client);
+}
+
+/* Only a client that has the stream open may steer it. */
 static gboolean
 check_open (IOStream      *stream,
             IOUserClient  *client,
             GError       **error)
 {
-  IOStreamPrivate *priv = _io_stream_get_private (stream);
-
-  if (priv->link != NULL && priv->link->client == client)
+  if (find_link (stream, client) != NULL)
     return TRUE;
 
   g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN,
                "Client “%s” does not have stream “%s” open",
                io_user_client_get_client_name (client), io_service_get_name (IO_SERVICE (stream)));
   return FALSE;
+}
+
+static gboolean
+take_wishes (IOStreamUserClient  *self,
+             GVariant            *wishes,
+             GError             **error)
+{
+  IOStreamUserClientPrivate *priv = io_stream_user_client_get_instance_private (self);
+  guint32 delivery = IO_STREAM_DELIVERY_BLOCK;
+
+  g_variant_lookup (wishes, "delivery", "u", &delivery);
+  if (delivery > IO_STREAM_DELIVERY_LATEST)
+    {
+      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_ARGUMENT, "There is no delivery %u", delivery);
+      return FALSE;
+    }
+
+  priv->delivery = (IOStreamDelivery) delivery;
+  return TRUE;
 }
 
 static GVariant *
@@ -77,11 +105,13 @@ open_method (IOUserClient  *client,
              GUnixFDList  **fds,
              GError       **error)
 {
+  g_autoptr (GVariant) wishes = NULL;
   guint32 options;
   GVariant *answer;
 
-  g_variant_get (args, "(ua{sv})", &options, NULL);
-  if (!io_service_open (IO_SERVICE (stream), client, options, error))
+  g_variant_get (args, "(u@a{sv})", &options, &wishes);
+  if (!take_wishes (IO_STREAM_USER_CLIENT (client), wishes, error) ||
+      !io_service_open (IO_SERVICE (stream), client, options, error))
     return NULL;
 
   answer = _io_stream_describe_open (stream, client, fds, error);
@@ -106,11 +136,11 @@ control_method (IOUserClient  *client,
   if (opcode == IO_OPCODE_READY)
     return _io_stream_set_ready (stream, client, error);
   if (opcode == IO_OPCODE_START)
-    return io_stream_start (stream, error);
+    return _io_stream_change_state (stream, client, IO_STREAM_STATE_RUNNING, error);
   if (opcode == IO_OPCODE_STOP)
-    return io_stream_stop (stream, error);
+    return _io_stream_change_state (stream, client, IO_STREAM_STATE_STOPPED, error);
   if (opcode == IO_OPCODE_SUSPEND)
-    return io_stream_suspend (stream, error);
+    return _io_stream_change_state (stream, client, IO_STREAM_STATE_SUSPENDED, error);
   if (opcode == IO_OPCODE_CLOSE)
     {
       io_service_close (IO_SERVICE (stream), client, 0);
@@ -171,7 +201,7 @@ stream_call (IOUserClient  *client,
       if (!check_open (stream, client, error))
         return NULL;
       g_variant_get (args, "(u)", &first);
-      return _io_stream_describe_buffers (stream, first);
+      return _io_stream_describe_buffers (stream, find_link (stream, client)->generation, first);
 
     case IO_OPCODE_GET_SYNC_BELL:
       if (!check_open (stream, client, error))
@@ -221,14 +251,15 @@ io_stream_user_client_client_memory_for_type (IOUserClient      *client,
 
 /* What came is collected first, so that the handler finds it. */
 static void
-announce_input (IOStream *stream,
-                guint32   token)
+announce_input (IOStream     *stream,
+                IOStreamLink *link,
+                guint32       token)
 {
   IOStreamPrivate *priv = _io_stream_get_private (stream);
 
   g_mutex_lock (&priv->lock);
-  _io_stream_drain_locked (priv);
-  priv->link->has_news = FALSE;
+  _io_stream_drain_link_locked (priv, link);
+  link->has_news = FALSE;
   g_mutex_unlock (&priv->lock);
 
   _io_stream_announce_input (stream, token);
@@ -254,7 +285,7 @@ io_stream_user_client_trap (IOUserClient  *client,
   switch (index)
     {
     case 0:
-      announce_input (stream, token);
+      announce_input (stream, find_link (stream, client), token);
       return TRUE;
     default:
       g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_ARGUMENT,
@@ -284,23 +315,23 @@ look (IOStreamUserClient *self,
 {
   IOStream *stream = get_stream (IO_USER_CLIENT (self));
   IOStreamPrivate *priv;
-  gboolean found;
+  IOStreamLink *link;
 
   if (stream == NULL)
     return FALSE;
 
   priv = _io_stream_get_private (stream);
   g_mutex_lock (&priv->lock);
-  found = priv->link != NULL && priv->link->client == IO_USER_CLIENT (self);
-  if (found)
+  link = _io_stream_find_link (priv, IO_USER_CLIENT (self));
+  if (link != NULL)
     {
-      _io_stream_drain_locked (priv);
-      *running = priv->state == IO_STREAM_STATE_RUNNING;
-      *held = priv->link->holder.count;
+      _io_stream_drain_link_locked (priv, link);
+      *running = link->state == IO_STREAM_STATE_RUNNING;
+      *held = link->holder.count;
     }
   g_mutex_unlock (&priv->lock);
 
-  return found;
+  return link != NULL;
 }
 
 /**
@@ -345,4 +376,28 @@ io_stream_user_client_get_held (IOStreamUserClient *self)
   g_return_val_if_fail (IO_IS_STREAM_USER_CLIENT (self), 0);
 
   return look (self, &running, &held) ? held : 0;
+}
+
+/**
+ * io_stream_user_client_get_delivery:
+ * @self: a client of a stream
+ *
+ * Gets what the client wants to happen when it is slow, as it said when it
+ * opened the stream, or tries to.
+ *
+ * In the thread of the stream.
+ *
+ * Returns: its #IOStreamConnection:delivery
+ * Since: 1.0
+ */
+IOStreamDelivery
+io_stream_user_client_get_delivery (IOStreamUserClient *self)
+{
+  IOStreamUserClientPrivate *priv;
+
+  g_return_val_if_fail (IO_IS_STREAM_USER_CLIENT (self), IO_STREAM_DELIVERY_BLOCK);
+
+  priv = io_stream_user_client_get_instance_private (self);
+
+  return priv->delivery;
 }

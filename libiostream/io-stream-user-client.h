@@ -35,5 +35,7 @@ IO_AVAILABLE_IN_ALL
 gboolean io_stream_user_client_is_running (IOStreamUserClient *self);
 IO_AVAILABLE_IN_ALL
 guint    io_stream_user_client_get_held   (IOStreamUserClient *self);
+IO_AVAILABLE_IN_ALL
+IOStreamDelivery io_stream_user_client_get_delivery (IOStreamUserClient *self);
 
 G_END_DECLS

@@ -22,8 +22,8 @@ cancelled_cb (GCancellable *cancellable,
 static gboolean
 can_send_locked (IOStreamPrivate *priv)
 {
-  return priv->link != NULL && priv->state == IO_STREAM_STATE_RUNNING && priv->book.n_free > 0 &&
-         priv->link->holder.count < priv->link->limit;
+  return priv->state == IO_STREAM_STATE_RUNNING && priv->book.n_free > 0 &&
+         _io_stream_find_blocker_locked (priv) == NULL;
 }
 
 static gboolean
@@ -79,9 +79,8 @@ wait_locked (IOStream         *self,
         return FALSE;
       if (priv->terminated)
         return fail_wait (self, IO_STREAM_ERROR_NOT_READY, "it is terminated", error);
-      /* Announces the waiter, so that the context arms the bell for it. */
-      if (priv->link != NULL)
-        _io_notification_port_wake (priv->link->port);
+      /* Announces the waiter, so that the context arms the bells for it. */
+      _io_stream_wake_locked (priv);
 
       if (deadline < 0)
         g_cond_wait (&priv->cond, &priv->lock);

@@ -15,7 +15,7 @@
  *
  * An #IOStream is a fixed set of numbered buffers in shared memory, passed
  * back and forth between its owner (the process that makes this object) and
- * its client (the process that opens it with #IOStreamConnection). The payload
+ * its clients (the processes that open it with #IOStreamConnection). The payload
  * never moves: only small entries travel through two lock-free queues.
  *
  * # Life cycle
@@ -44,6 +44,25 @@
  * io_stream_release_buffer() or the next sending. The library keeps the books:
  * a client that returns what it does not have is disconnected, and when a
  * client dies everything it held is free at once.
+ *
+ * # Several clients
+ *
+ * A client that opens a stream has it for itself, unless it asks to share it
+ * (%IO_STREAM_OPEN_SHARED): then up to #IOStream:max-clients clients have it
+ * open at a time, each with queues of its own, and a buffer that is sent is lent
+ * to all that run it, under one number and without a copy; it is free again when
+ * the last of them has returned it. Only streams in output mode can be shared,
+ * whose buffers clients can only read. Clients come, start, stop and go each for
+ * itself: the methods of the class are called when the first starts and when the
+ * last stops, and #IOStream:state is running if one of them runs.
+ *
+ * What happens when one is slow each chooses for itself (#IOStreamDelivery), as
+ * far as the owner permits (#IOStream:deliveries). One client holds no more than
+ * #IOStream:client-allowance, and all of them together leave
+ * #IOStream:reserve-count buffers to the owner. A send that a client with
+ * %IO_STREAM_DELIVERY_BLOCK has no place for is %IO_STREAM_ERROR_OVERRUN, and
+ * names it; other clients miss the buffer, and see that from the numbers of the
+ * next ones. If all miss it the buffer is free again, and the send is a success.
  *
  * # Notifications
  *
@@ -99,6 +118,10 @@ enum {
   PROP_QUEUE_LENGTH,
   PROP_PEER_ACCESS,
   PROP_TIMESTAMPS,
+  PROP_MAX_CLIENTS,
+  PROP_DELIVERIES,
+  PROP_RESERVE_COUNT,
+  PROP_CLIENT_ALLOWANCE,
   N_PROPS
 };
 
@@ -282,6 +305,16 @@ io_stream_constructed (GObject *object)
 }
 
 static gboolean
+shares (IOService *service,
+        guint      options)
+{
+  guint both = IO_STREAM_OPEN_EXCLUSIVE | IO_STREAM_OPEN_SHARED;
+
+  return (options & both) == IO_STREAM_OPEN_SHARED &&
+         !IO_SERVICE_CLASS (io_stream_parent_class)->handle_is_open (service, NULL);
+}
+
+static gboolean
 io_stream_handle_open (IOService     *service,
                        IOUserClient  *client,
                        guint          options,
@@ -296,7 +329,8 @@ io_stream_handle_open (IOService     *service,
       return FALSE;
     }
 
-  if (!parent->handle_open (service, client, options, error))
+  /* The default knows of one client only, and of what it refuses. */
+  if (!shares (service, options) && !parent->handle_open (service, client, options, error))
     return FALSE;
   if (_io_stream_make_link (IO_STREAM (service), client, options, error))
     return TRUE;
@@ -316,6 +350,16 @@ io_stream_handle_close (IOService    *service,
   IO_SERVICE_CLASS (io_stream_parent_class)->handle_close (service, client, options);
 }
 
+static gboolean
+io_stream_handle_is_open (IOService    *service,
+                          IOUserClient *client)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (IO_STREAM (service));
+
+  return (client != NULL ? _io_stream_find_link (priv, client) != NULL : priv->links->len > 0) ||
+         IO_SERVICE_CLASS (io_stream_parent_class)->handle_is_open (service, client);
+}
+
 static IOUserClient *
 io_stream_new_user_client (IOService  *service,
                            GVariant   *options,
@@ -331,7 +375,7 @@ io_stream_real_set_mode (IOStream      *self,
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
 
-  if (priv->link == NULL)
+  if (priv->links->len == 0)
     return TRUE;
 
   g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_STILL_OPEN,
@@ -364,9 +408,10 @@ static void
 io_stream_dispose (GObject *object)
 {
   IOStream *self = IO_STREAM (object);
+  IOStreamPrivate *priv = _io_stream_get_private (self);
 
-  if (_io_stream_get_private (self)->link != NULL)
-    _io_stream_break_link (self);
+  while (priv->links->len > 0)
+    _io_stream_break_link (self, _io_stream_link_at (priv, 0));
 
   G_OBJECT_CLASS (io_stream_parent_class)->dispose (object);
 }
@@ -377,11 +422,12 @@ io_stream_finalize (GObject *object)
   IOStream *self = IO_STREAM (object);
   IOStreamPrivate *priv = _io_stream_get_private (self);
 
-  g_assert (priv->link == NULL);
+  g_assert (priv->links->len == 0);
   g_assert (priv->n_waiters == 0);
 
   _io_stream_drop_buffers (self);
   g_ptr_array_unref (priv->buffers);
+  g_ptr_array_unref (priv->links);
   g_ptr_array_unref (priv->old_pools);
   g_hash_table_unref (priv->exposed);
   g_clear_pointer (&priv->queues, _io_stream_queues_free);
@@ -429,6 +475,18 @@ io_stream_get_property (GObject    *object,
     case PROP_TIMESTAMPS:
       g_value_set_boolean (value, priv->timestamps);
       break;
+    case PROP_MAX_CLIENTS:
+      g_value_set_uint (value, priv->max_clients);
+      break;
+    case PROP_DELIVERIES:
+      g_value_set_flags (value, priv->deliveries);
+      break;
+    case PROP_RESERVE_COUNT:
+      g_value_set_uint (value, io_stream_get_reserve_count (self));
+      break;
+    case PROP_CLIENT_ALLOWANCE:
+      g_value_set_uint (value, io_stream_get_client_allowance (self));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -440,7 +498,8 @@ io_stream_set_property (GObject      *object,
                         const GValue *value,
                         GParamSpec   *pspec)
 {
-  IOStreamPrivate *priv = _io_stream_get_private (IO_STREAM (object));
+  IOStream *self = IO_STREAM (object);
+  IOStreamPrivate *priv = _io_stream_get_private (self);
 
   switch (prop_id)
     {
@@ -465,6 +524,18 @@ io_stream_set_property (GObject      *object,
     case PROP_TIMESTAMPS:
       priv->timestamps = g_value_get_boolean (value);
       break;
+    case PROP_MAX_CLIENTS:
+      priv->max_clients = g_value_get_uint (value);
+      break;
+    case PROP_DELIVERIES:
+      priv->deliveries = g_value_get_flags (value);
+      break;
+    case PROP_RESERVE_COUNT:
+      io_stream_set_reserve_count (self, g_value_get_uint (value));
+      break;
+    case PROP_CLIENT_ALLOWANCE:
+      io_stream_set_client_allowance (self, g_value_get_uint (value));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -472,6 +543,8 @@ io_stream_set_property (GObject      *object,
 
 #define CONSTRUCT (G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | \
                    G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY)
+
+#define SETTABLE (G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY)
 
 static void
 define_properties (void)
@@ -567,6 +640,60 @@ define_shape (void)
     g_param_spec_boolean ("timestamps", NULL, NULL, FALSE, CONSTRUCT);
 }
 
+/* Who may have it open together, and how much each may hold. */
+static void
+define_sharing (void)
+{
+  /**
+   * IOStream:max-clients:
+   *
+   * How many clients can have the stream open at a time, if they share it.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_MAX_CLIENTS] =
+    g_param_spec_uint ("max-clients", NULL, NULL, 1, IO_STREAM_MAX_CLIENTS, IO_STREAM_MAX_CLIENTS, CONSTRUCT);
+
+  /**
+   * IOStream:deliveries:
+   *
+   * What clients can choose for the case that they are slow
+   * (#IOStreamConnection:delivery). An owner that nobody may hold back leaves
+   * out %IO_STREAM_DELIVERY_FLAG_BLOCK.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_DELIVERIES] =
+    g_param_spec_flags ("deliveries", NULL, NULL, IO_TYPE_STREAM_DELIVERY_FLAGS,
+                        IO_STREAM_DELIVERY_FLAG_ANY, CONSTRUCT);
+
+  /**
+   * IOStream:reserve-count:
+   *
+   * How many buffers all clients together leave to the owner. What would touch
+   * them is not sent (%IO_STREAM_ERROR_OVERRUN) while a client with
+   * %IO_STREAM_DELIVERY_BLOCK runs, and else misses all.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RESERVE_COUNT] =
+    g_param_spec_uint ("reserve-count", NULL, NULL, 0, IO_STREAM_MAX_BUFFERS, 0, SETTABLE);
+
+  /**
+   * IOStream:client-allowance:
+   *
+   * How many buffers one client can hold at a time. 0 stands for all of them
+   * if one client has the stream for itself, and for half of what
+   * #IOStream:reserve-count leaves if clients share it, so that none of them
+   * can keep everything from the others. io_user_client_set_limits() and the
+   * length of the queues can make it less.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_CLIENT_ALLOWANCE] =
+    g_param_spec_uint ("client-allowance", NULL, NULL, 0, IO_STREAM_MAX_BUFFERS, 0, SETTABLE);
+}
+
 static void
 define_signals (void)
 {
@@ -643,6 +770,7 @@ io_stream_class_init (IOStreamClass *klass)
 
   service_class->handle_open = io_stream_handle_open;
   service_class->handle_close = io_stream_handle_close;
+  service_class->handle_is_open = io_stream_handle_is_open;
   service_class->new_user_client = io_stream_new_user_client;
 
   klass->start = io_stream_real_change;
@@ -653,6 +781,7 @@ io_stream_class_init (IOStreamClass *klass)
 
   define_properties ();
   define_shape ();
+  define_sharing ();
   g_object_class_install_properties (object_class, N_PROPS, properties);
   define_signals ();
 }
@@ -677,6 +806,7 @@ io_stream_init (IOStream *self)
   g_mutex_init (&priv->lock);
   g_cond_init (&priv->cond);
   priv->buffers = g_ptr_array_new_with_free_func (g_object_unref);
+  priv->links = g_ptr_array_new ();
   priv->old_pools = g_ptr_array_new_with_free_func (_io_stream_free_old_pool);
   priv->exposed = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) _io_memory_backing_unref, NULL);
   priv->fork_count = _io_fork_count ();

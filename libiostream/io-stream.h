@@ -182,5 +182,15 @@ gboolean             io_stream_wait_input               (IOStream               
                                                          gint64                          timeout,
                                                          GCancellable                   *cancellable,
                                                          GError                        **error);
+IO_AVAILABLE_IN_ALL
+guint                io_stream_get_reserve_count        (IOStream                        *self);
+IO_AVAILABLE_IN_ALL
+void                 io_stream_set_reserve_count        (IOStream                        *self,
+                                                         guint                            reserve_count);
+IO_AVAILABLE_IN_ALL
+guint                io_stream_get_client_allowance     (IOStream                        *self);
+IO_AVAILABLE_IN_ALL
+void                 io_stream_set_client_allowance     (IOStream                        *self,
+                                                         guint                            allowance);
 
 G_END_DECLS

@@ -41,7 +41,9 @@ lend (Fixture      *fixture,
 
   g_assert_true (_io_loan_book_acquire_id (&fixture->book, id));
   entry.buffer_id = id;
-  entry.sequence = _io_loan_book_lend (&fixture->book, id, holder);
+  entry.sequence = _io_loan_book_begin (&fixture->book, id);
+  _io_loan_book_add_holder (&fixture->book, id, holder);
+  _io_loan_book_settle (&fixture->book, id);
 
   return entry;
 }
@@ -65,7 +67,8 @@ assert_balance (Fixture *fixture)
     }
   g_assert_cmpuint (n[IO_LOAN_FREE], ==, fixture->book.n_free);
   g_assert_cmpuint (n[IO_LOAN_ARRIVED], ==, fixture->book.n_arrivals);
-  g_assert_cmpuint (n[IO_LOAN_LENT], ==, fixture->first.count + fixture->second.count);
+  g_assert_cmpuint (n[IO_LOAN_LENT], ==, fixture->book.n_lent);
+  g_assert_cmpuint (n[IO_LOAN_LENT], <=, fixture->first.count + fixture->second.count);
 }
 
 static void
@@ -109,6 +112,47 @@ test_return (Fixture       *fixture,
   g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &entry, FALSE), ==, IO_LOAN_NOT_LENT);
   g_assert_cmpuint (fixture->first.count, ==, 0);
   assert_balance (fixture);
+}
+
+/* Several hold it under one number, and each gives it back once. */
+static void
+test_several (Fixture       *fixture,
+              gconstpointer  data)
+{
+  IOStreamBufferQueueEntry entry = lend (fixture, &fixture->first, 5);
+
+  _io_loan_book_add_holder (&fixture->book, 5, &fixture->second);
+  assert_balance (fixture);
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &entry, FALSE), ==, IO_LOAN_STILL_HELD);
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &entry, FALSE), ==, IO_LOAN_NOT_LENT);
+  g_assert_cmpuint (fixture->book.n_lent, ==, 1);
+  assert_balance (fixture);
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->second, &entry, FALSE), ==, IO_LOAN_RETURNED);
+  g_assert_cmpuint (fixture->book.n_lent, ==, 0);
+  assert_balance (fixture);
+
+  entry = lend (fixture, &fixture->first, 5);
+  _io_loan_book_add_holder (&fixture->book, 5, &fixture->second);
+  g_assert_cmpuint (_io_loan_book_end_all (&fixture->book, &fixture->first), ==, 0);
+  g_assert_cmpuint (_io_loan_book_end_all (&fixture->book, &fixture->second), ==, 1);
+  assert_balance (fixture);
+}
+
+/* Lent to nobody: the number is used, and the buffer is free. */
+static void
+test_nobody (Fixture       *fixture,
+             gconstpointer  data)
+{
+  guint32 first, second;
+
+  g_assert_true (_io_loan_book_acquire_id (&fixture->book, 9));
+  first = _io_loan_book_begin (&fixture->book, 9);
+  _io_loan_book_settle (&fixture->book, 9);
+  g_assert_cmpint (_io_loan_book_get_state (&fixture->book, 9), ==, IO_LOAN_FREE);
+  assert_balance (fixture);
+
+  second = lend (fixture, &fixture->first, 9).sequence;
+  g_assert_cmpuint (second, ==, first + 1);
 }
 
 /* A number of an earlier loan of the same buffer is not good for this one. */
@@ -176,7 +220,12 @@ test_random (Fixture       *fixture,
           if (_io_loan_book_acquire_id (&fixture->book, id))
             {
               last[id].buffer_id = id;
-              last[id].sequence = _io_loan_book_lend (&fixture->book, id, holder);
+              last[id].sequence = _io_loan_book_begin (&fixture->book, id);
+              if (g_test_rand_int_range (0, 4) != 0)
+                _io_loan_book_add_holder (&fixture->book, id, &fixture->first);
+              if (g_test_rand_int_range (0, 4) != 0)
+                _io_loan_book_add_holder (&fixture->book, id, &fixture->second);
+              _io_loan_book_settle (&fixture->book, id);
             }
           break;
         case 1:
@@ -244,7 +293,8 @@ test_grow (Fixture       *fixture,
   /* nobody has a new one by that */
   entry = (IOStreamBufferQueueEntry) { .buffer_id = count - 1 };
   g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &entry, TRUE), ==, IO_LOAN_NOT_LENT);
-  entry.sequence = _io_loan_book_lend (&fixture->book, count - 1, &fixture->first);
+  entry.sequence = _io_loan_book_begin (&fixture->book, count - 1);
+  _io_loan_book_add_holder (&fixture->book, count - 1, &fixture->first);
   g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->second, &entry, TRUE), ==, IO_LOAN_NOT_LENT);
   g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &entry, TRUE), ==, IO_LOAN_RETURNED);
   g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->second, &lent, FALSE), ==, IO_LOAN_RETURNED);
@@ -257,6 +307,8 @@ main (int   argc,
   g_test_init (&argc, &argv, NULL);
 
 #define ADD(name, func) g_test_add ("/loan-book/" name, Fixture, NULL, set_up, func, tear_down)
+  ADD ("several", test_several);
+  ADD ("nobody", test_nobody);
   ADD ("acquire-all", test_acquire_all);
   ADD ("return", test_return);
   ADD ("old-number", test_old_number);

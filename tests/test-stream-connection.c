@@ -137,7 +137,7 @@ terminate_cb (gpointer user_data)
 static IOUserClient *
 get_client (StreamPair *pair)
 {
-  return _io_stream_get_private (pair->stream)->link->client;
+  return _io_stream_link_at (_io_stream_get_private (pair->stream), 0)->client;
 }
 
 static gboolean
@@ -893,8 +893,8 @@ test_violation (StreamPair    *pair,
     }
   g_mutex_lock (&priv->lock);
   if (GPOINTER_TO_INT (data) == 4)
-    _io_ring_put (&priv->link->output, &entry);
-  _io_ring_put (&priv->link->output, &entry);
+    _io_ring_put (&_io_stream_link_at (priv, 0)->output, &entry);
+  _io_ring_put (&_io_stream_link_at (priv, 0)->output, &entry);
   g_mutex_unlock (&priv->lock);
   if (GPOINTER_TO_INT (data) == 4)
     g_assert_true (io_stream_connection_dequeue_output_entry (pair->client, &entry));
@@ -914,7 +914,7 @@ test_bad_state (StreamPair    *pair,
   IOStreamPrivate *priv = _io_stream_get_private (pair->stream);
 
   g_mutex_lock (&priv->lock);
-  atomic_store_explicit (&priv->link->own.page->state, 77, memory_order_relaxed);
+  atomic_store_explicit (&_io_stream_link_at (priv, 0)->own.page->state, 77, memory_order_relaxed);
   g_mutex_unlock (&priv->lock);
   g_assert_cmpint (io_stream_connection_get_state (pair->client), ==, IO_STREAM_STATE_CLOSED);
   stream_util_assert_fails (io_stream_connection_wait (pair->client, -1, NULL, err), IO_STREAM_ERROR_NOT_OPEN);

@@ -588,7 +588,7 @@ static gboolean
 limit_cb (gpointer data)
 {
   StreamPair *pair = data;
-  IOUserClient *client = _io_stream_get_private (pair->stream)->link->client;
+  IOUserClient *client = _io_stream_link_at (_io_stream_get_private (pair->stream), 0)->client;
 
   io_user_client_set_limits (client, IO_STREAM_MAX_BUFFERS, 64 * 1024);
 
