@@ -97,7 +97,7 @@ _io_claim_peek (const IOClaim            *self,
                 IOStreamBufferQueueEntry *entry)
 {
   *index = _io_claim_next_index (self);
-  if (G_UNLIKELY (*index < ring->index))
+  if (G_UNLIKELY ((gint64) (*index - ring->index) < 0))
     return IO_CLAIM_BROKEN;
 
   return _io_ring_copy (ring, *index, entry) ? IO_CLAIM_ENTRY : IO_CLAIM_NONE;

@@ -575,6 +575,63 @@ test_revocation (void)
     }
 }
 
+/* One thread fills a buffer again and again, and revokes it before; the other
+ * copies it. No copy that it believes is of something else. */
+
+#define N_WORDS 64
+
+typedef struct {
+  IOAbiRegion     *page;
+  _Atomic guint32  lent;
+  _Atomic guint32  words[N_WORDS];
+  gboolean         done;  /* atomic */
+} Reading;
+
+static gpointer
+read_thread (gpointer user_data)
+{
+  Reading *reading = user_data;
+  guint32 copy[N_WORDS];
+
+  while (!g_atomic_int_get (&reading->done))
+    {
+      guint32 number = atomic_load_explicit (&reading->lent, memory_order_acquire);
+
+      for (guint i = 0; i < N_WORDS; i++)
+        copy[i] = atomic_load_explicit (&reading->words[i], memory_order_relaxed);
+      if (_io_revocation_covers (reading->page, number))
+        continue;
+      for (guint i = 0; i < N_WORDS; i++)
+        g_assert_cmpuint (copy[i], ==, number);
+    }
+
+  return NULL;
+}
+
+static void
+test_revocation_storm (void)
+{
+  g_autofree IOAbiRegion *page = g_malloc0 (sizeof (IOAbiRegion));
+  g_autofree Reading *reading = g_new0 (Reading, 1);
+  guint32 first = G_MAXUINT32 - 50000;
+  GThread *thread;
+
+  reading->page = page;
+  for (guint i = 0; i < N_WORDS; i++)
+    atomic_store (&reading->words[i], first);
+  atomic_store (&reading->lent, first);
+  thread = g_thread_new ("reader", read_thread, reading);
+  for (guint32 number = first + 1; number != first + 100000; number++)
+    {
+      _io_revocation_store (reading->page, number);
+      for (guint i = 0; i < N_WORDS; i++)
+        atomic_store_explicit (&reading->words[i], number, memory_order_relaxed);
+      atomic_store_explicit (&reading->lent, number, memory_order_release);
+    }
+  g_atomic_int_set (&reading->done, TRUE);
+  g_thread_join (thread);
+}
+
 int
 main (int   argc,
       char *argv[])
@@ -599,6 +656,7 @@ main (int   argc,
   g_test_add_data_func ("/claim/storm/never", GUINT_TO_POINTER (G_MAXINT32), test_storm);
   g_test_add_func ("/claim/attack", test_attack);
   g_test_add_func ("/claim/revocation", test_revocation);
+  g_test_add_func ("/claim/revocation/storm", test_revocation_storm);
 
   return g_test_run ();
 }
