@@ -158,20 +158,30 @@ check_fillable (IOStream        *self,
   return FALSE;
 }
 
-/* What one client writes is not for the others. */
+/* What one client writes is not for the others, and nothing for one that may
+ * only read. */
 static gboolean
 check_shared (IOStream        *self,
               IOStreamBuffer  *buffer,
               GError         **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
+  IOUserClient *first = priv->links->len > 0 ? _io_stream_link_at (priv, 0)->client : NULL;
 
-  if (priv->links->len == 0 || !priv->shared || !_io_stream_is_exposed (buffer))
+  if (first == NULL || !_io_stream_is_exposed (buffer))
     return TRUE;
 
-  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_STILL_OPEN,
-               "Cannot add a buffer that clients can write to stream “%s” while clients share it",
-               io_service_get_name (IO_SERVICE (self)));
+  if (priv->shared)
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_STILL_OPEN,
+                 "Cannot add a buffer that clients can write to stream “%s” while clients share it",
+                 io_service_get_name (IO_SERVICE (self)));
+  else if (io_user_client_get_read_only (first))
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED,
+                 "Cannot add a buffer that clients can write to stream “%s”: client “%s” may only read",
+                 io_service_get_name (IO_SERVICE (self)), io_user_client_get_client_name (first));
+  else
+    return TRUE;
+
   return FALSE;
 }
 
@@ -321,8 +331,10 @@ copy_buffer (gconstpointer source,
  * %IO_STREAM_ERROR_NO_RESOURCES beyond %IO_STREAM_MAX_BUFFERS or the memory
  * that the client may have (io_user_client_set_limits()),
  * %IO_STREAM_ERROR_BAD_ARGUMENT for a part of 4 GiB or more,
- * %IO_STREAM_ERROR_UNSUPPORTED_MODE if clients must fill it and can only read
- * it, and %IO_STREAM_ERROR_VM_ERROR if memory cannot be mapped. Apple's
+ * %IO_STREAM_ERROR_NOT_PERMITTED if clients can write it and the one that has
+ * the stream open may only read, %IO_STREAM_ERROR_UNSUPPORTED_MODE if clients
+ * must fill it and can only read it, and %IO_STREAM_ERROR_VM_ERROR if memory
+ * cannot be mapped. Apple's
  * addBuffers().
  *
  * Returns: %TRUE on success

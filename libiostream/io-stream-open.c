@@ -107,6 +107,17 @@ check_delivery (IOStream      *self,
 }
 
 static gboolean
+has_writable (IOStreamPrivate *priv)
+{
+  gboolean found = priv->peer_access == IO_STREAM_PEER_ACCESS_READ_WRITE;
+
+  for (guint id = 0; !found && id < priv->buffers->len; id++)
+    found = _io_stream_is_exposed (g_ptr_array_index (priv->buffers, id));
+
+  return found;
+}
+
+static gboolean
 check_limits (IOStream      *self,
               IOUserClient  *client,
               guint          options,
@@ -118,7 +129,7 @@ check_limits (IOStream      *self,
 
   if (!check_sharing (self, client, options, error) || !check_delivery (self, client, error))
     return FALSE;
-  if (!io_user_client_get_read_only (client) || priv->peer_access != IO_STREAM_PEER_ACCESS_READ_WRITE)
+  if (!io_user_client_get_read_only (client) || !has_writable (priv))
     return _io_user_client_charge (client, IO_CHARGE_STREAM, get_cost (priv), purpose, error);
 
   g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED,

@@ -288,8 +288,9 @@ test_together (Fixture       *self,
 /* --- streams ------------------------------------------------------------- */
 
 typedef struct {
-  guint   max_buffers;
-  guint64 max_bytes;
+  guint    max_buffers;
+  guint64  max_bytes;
+  gboolean read_only;
 } Limits;
 
 static gboolean
@@ -300,6 +301,7 @@ limit_stream_cb (IOService    *service,
   const Limits *limits = user_data;
 
   io_user_client_set_limits (client, limits->max_buffers, limits->max_bytes);
+  io_user_client_set_read_only (client, limits->read_only);
 
   return TRUE;
 }
@@ -364,7 +366,7 @@ static void
 test_open (StreamPair    *pair,
            gconstpointer  data)
 {
-  Limits limits = { IO_STREAM_MAX_BUFFERS, G_MAXUINT64 };
+  Limits limits = { IO_STREAM_MAX_BUFFERS, G_MAXUINT64, FALSE };
   guint64 cost;
 
   g_signal_connect (pair->stream, "authorize", G_CALLBACK (limit_stream_cb), &limits);
@@ -384,7 +386,7 @@ static void
 test_growth (StreamPair    *pair,
              gconstpointer  data)
 {
-  Limits limits = { IO_STREAM_MAX_BUFFERS, G_MAXUINT64 };
+  Limits limits = { IO_STREAM_MAX_BUFFERS, G_MAXUINT64, FALSE };
   guint64 before, after;
 
   g_signal_connect (pair->stream, "authorize", G_CALLBACK (limit_stream_cb), &limits);
@@ -401,6 +403,31 @@ test_growth (StreamPair    *pair,
   get_client (pair)->max_bytes++;
   stream_util_assert_works (add_buffers (pair, err));
   g_assert_cmpuint (io_stream_get_buffer_count (pair->stream), ==, 10);
+}
+
+/* A client that may only read keeps buffers that clients write out, and they
+ * keep it out. */
+static void
+test_growth_read_only (StreamPair    *pair,
+                       gconstpointer  data)
+{
+  Limits limits = { IO_STREAM_MAX_BUFFERS, G_MAXUINT64, TRUE };
+  g_autoptr (GPtrArray) buffers = grow_util_new_buffers (3, IO_STREAM_PEER_ACCESS_READ);
+
+  g_signal_connect (pair->stream, "authorize", G_CALLBACK (limit_stream_cb), &limits);
+  stream_util_assert_works (open_stream (pair, err));
+  stream_util_start (pair->client);
+  stream_util_assert_fails (add_buffers (pair, err), IO_STREAM_ERROR_NOT_PERMITTED);
+  g_assert_cmpuint (io_stream_get_buffer_count (pair->stream), ==, 4);
+  stream_util_assert_works (io_stream_add_buffers (pair->stream, buffers, err));
+  g_assert_cmpuint (io_stream_get_buffer_count (pair->stream), ==, 7);
+
+  hang_up (pair);
+  stream_util_assert_works (add_buffers (pair, err));
+  stream_util_assert_fails (open_stream (pair, err), IO_STREAM_ERROR_NOT_PERMITTED);
+  limits.read_only = FALSE;
+  stream_util_assert_works (open_stream (pair, err));
+  stream_util_start (pair->client);
 }
 
 /* Sends as many as the client can get. */
@@ -434,7 +461,7 @@ test_buffers (StreamPair    *pair,
               gconstpointer  data)
 {
   const guint most[] = { 0, 1, 2, 3, 4, 5, IO_STREAM_MAX_BUFFERS };
-  Limits limits = { 0, G_MAXUINT64 };
+  Limits limits = { 0, G_MAXUINT64, FALSE };
 
   g_signal_connect (pair->stream, "authorize", G_CALLBACK (limit_stream_cb), &limits);
   for (guint i = 0; i < G_N_ELEMENTS (most); i++)
@@ -461,7 +488,7 @@ static void
 test_buffers_growth (StreamPair    *pair,
                      gconstpointer  data)
 {
-  Limits limits = { 2, G_MAXUINT64 };
+  Limits limits = { 2, G_MAXUINT64, FALSE };
 
   g_signal_connect (pair->stream, "authorize", G_CALLBACK (limit_stream_cb), &limits);
   stream_util_assert_works (open_stream (pair, err));
@@ -496,6 +523,7 @@ main (int   argc,
   ADD_STREAM ("open/output", IO_STREAM_MODE_OUTPUT, test_open);
   ADD_STREAM ("open/input", IO_STREAM_MODE_INPUT, test_open);
   ADD_STREAM ("growth", IO_STREAM_MODE_OUTPUT, test_growth);
+  ADD_STREAM ("growth/read-only", IO_STREAM_MODE_OUTPUT, test_growth_read_only);
   ADD_STREAM ("buffers", IO_STREAM_MODE_OUTPUT, test_buffers);
   ADD_STREAM ("buffers/growth", IO_STREAM_MODE_OUTPUT, test_buffers_growth);
 
