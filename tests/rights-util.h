@@ -109,6 +109,13 @@ rights_obey (RightsClient  *self,
     return rights_connect_socket (self, error);
   if (strcmp (order, "open") == 0)
     return io_connection_open (connection, 0, NULL, error);
+  if (strcmp (order, "share") == 0)
+    return io_connection_open (connection, IO_STREAM_OPEN_SHARED, NULL, error);
+  if (strcmp (order, "drop-newest") == 0)
+    {
+      io_stream_connection_set_delivery (self->client, IO_STREAM_DELIVERY_DROP_NEWEST);
+      return TRUE;
+    }
   if (strcmp (order, "seize") == 0)
     return io_connection_open (connection, IO_SERVICE_OPEN_SEIZE, NULL, error);
   if (strcmp (order, "start") == 0)
@@ -123,6 +130,11 @@ rights_obey (RightsClient  *self,
     return rights_take (self, error);
   if (strcmp (order, "return") == 0)
     return rights_return (self, error);
+  if (g_str_has_prefix (order, "missed "))
+    {
+      g_assert_cmpuint (io_stream_connection_get_lost (self->client), ==, strtoul (order + strlen ("missed "), NULL, 10));
+      return TRUE;
+    }
   if (g_str_has_prefix (order, "become "))
     {
       rights_become (order + strlen ("become "));

@@ -11,7 +11,7 @@
 
 #include <sys/un.h>
 
-#define N_BUFFERS 4
+#define N_BUFFERS 8
 
 /* What the owner decides, and whom it saw last. */
 typedef struct {
@@ -24,6 +24,7 @@ typedef struct {
   guint       gid;
   int         pid;
   char       *name;
+  guint       n_seen;
 } Fixture;
 
 static void
@@ -34,6 +35,7 @@ look_at (Fixture      *self,
   self->uid = io_user_client_get_uid (client);
   self->gid = io_user_client_get_gid (client);
   self->pid = io_user_client_get_pid (client);
+  self->n_seen++;
   g_free (self->name);
   self->name = g_strdup (io_user_client_get_client_name (client));
   g_mutex_unlock (&self->lock);
@@ -82,6 +84,24 @@ by_user_cb (IOService    *service,
   io_user_client_set_read_only (client, TRUE);
   io_user_client_set_limits (client, 2, 1 << 20);
   return TRUE;
+}
+
+/* The same without other users: the second gets little, the third nothing. */
+static gboolean
+by_turn_cb (IOService    *service,
+            IOUserClient *client,
+            gpointer      user_data)
+{
+  Fixture *self = user_data;
+
+  look_at (self, client);
+  if (self->n_seen == 2)
+    {
+      io_user_client_set_read_only (client, TRUE);
+      io_user_client_set_limits (client, 2, 1 << 20);
+    }
+
+  return self->n_seen < 3;
 }
 
 static void
@@ -267,6 +287,113 @@ test_read_only (Fixture       *self,
 
   peer_finish (second);
   peer_finish (first);
+}
+
+typedef struct {
+  Fixture *fixture;
+  guint    n_clients;
+  guint    most;      /* that any but the first holds */
+} Held;
+
+static gboolean
+look_at_held_cb (gpointer user_data)
+{
+  Held *held = user_data;
+  g_autolist (IOUserClient) clients = io_service_get_clients (IO_SERVICE (held->fixture->stream));
+
+  held->n_clients = g_list_length (clients);
+  held->most = 0;
+  for (GList *l = clients; l != NULL; l = l->next)
+    if (io_user_client_get_read_only (l->data))
+      held->most = MAX (held->most, io_stream_user_client_get_held (l->data));
+
+  return TRUE;
+}
+
+/* Also looks at what came back. */
+static void
+assert_held (Fixture *self,
+             guint    n)
+{
+  Held held = { self, 0, 0 };
+
+  io_work_loop_run_action (self->loop, look_at_held_cb, &held);
+  g_assert_cmpuint (held.n_clients, ==, 2);
+  g_assert_cmpuint (held.most, ==, n);
+}
+
+/* Each of several clients of one stream has its own rights: the first gets
+ * everything, the second never has more than two buffers and misses the rest,
+ * and the third is sent away. */
+static void
+share (Fixture    *self,
+       const char *second,
+       const char *third,
+       int         code)
+{
+  Peer *all = rights_spawn (-1, "client", MYSELF);
+  Peer *limited = rights_spawn (-1, "client", second);
+  Peer *refused = rights_spawn (-1, "client", third);
+  guint missed = 0;
+
+  rights_ask (all, "connect", 0, NULL);
+  rights_ask (all, "share", 0, NULL);
+  rights_ask (all, "start", 0, NULL);
+  rights_ask (limited, "connect", 0, NULL);
+  rights_ask (limited, "drop-newest", 0, NULL);
+  rights_ask (limited, "share", 0, NULL);
+  rights_ask (limited, "start", 0, NULL);
+  rights_ask (refused, "connect", code, NULL);
+
+  for (guint round = 0; round < 5; round++)
+    {
+      for (guint i = 0; i < 2 + round * 3; i++)
+        {
+          stream_util_assert_works (send_one (self, err));
+          rights_ask (all, "take", 0, NULL);
+          rights_ask (all, "return", 0, NULL);
+          assert_held (self, MIN (i + 1, 2));
+        }
+      rights_ask (limited, "take", 0, NULL);
+      rights_ask (limited, "take", 0, NULL);
+      assert_held (self, 2);
+      if (round > 0)
+        {
+          /* what it missed after the last two that it took */
+          g_autofree char *order = g_strdup_printf ("missed %u", missed);
+
+          rights_ask (limited, order, 0, NULL);
+        }
+      missed += round * 3;
+      rights_ask (limited, "mode", IO_STREAM_ERROR_NOT_PERMITTED, NULL);
+      rights_ask (limited, "return", 0, NULL);
+      assert_held (self, 1);
+      rights_ask (limited, "return", 0, NULL);
+      assert_held (self, 0);
+    }
+  rights_ask (all, "missed 0", 0, NULL);
+  rights_ask (refused, "connect", code, NULL);
+
+  peer_finish (refused);
+  peer_finish (limited);
+  peer_finish (all);
+}
+
+static void
+test_shared (Fixture       *self,
+             gconstpointer  data)
+{
+  make_stream (self, 0600, G_CALLBACK (by_turn_cb));
+  share (self, MYSELF, MYSELF, IO_STREAM_ERROR_NOT_PERMITTED);
+}
+
+static void
+test_shared_by_user (Fixture       *self,
+                     gconstpointer  data)
+{
+  rights_skip_unless_root ();
+  make_stream (self, 0666, G_CALLBACK (by_user_cb));
+  share (self, G_STRINGIFY (NOBODY), G_STRINGIFY (STRANGER), IO_STREAM_ERROR_NOT_PRIVILEGED);
 }
 
 /* Who is who. */
@@ -649,6 +776,8 @@ main (int   argc,
   ADD ("default/others", test_default_others);
   ADD ("by-user", test_by_user);
   ADD ("read-only", test_read_only);
+  ADD ("shared/by-turn", test_shared);
+  ADD ("shared/by-user", test_shared_by_user);
   ADD ("liar", test_liar);
   ADD ("changes-user", test_changes_user);
   ADD ("passed-on", test_passed_on);
