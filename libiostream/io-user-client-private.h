@@ -90,7 +90,7 @@ void     _io_user_client_send           (IOUserClient          *self,
                                          GUnixFDList           *fds);
 gboolean _io_user_client_is_congested   (IOUserClient          *self);
 
-/* io-user-client-methods.c: methods, traps, ports, actions. */
+/* Methods, traps, ports, actions (io-user-client-methods-private.h). */
 typedef struct _IOUserClientMethods IOUserClientMethods;
 
 IOUserClientMethods **_io_user_client_get_methods (IOUserClient *self);
