@@ -2,7 +2,7 @@
 
 #include "config.h"
 
-#include "io-connection-internal-private.h"
+#include "io-connection-calls-private.h"
 
 #include "io-packet-private.h"
 
@@ -16,25 +16,6 @@
 #define MAX_ACTIONS       1024
 /* Reports that are not delivered yet, of one call: more are dropped. */
 #define MAX_DUE_PROGRESS    32
-
-struct _IOCall {
-  IOConnection           *self;     /* a reference, if asynchronous */
-  guint32                 serial;
-  IOOpcode                opcode;
-  gint64                  deadline; /* monotonic, -1 for none */
-  gboolean                sync;
-  gboolean                direct;   /* the answer is not left to the context */
-  gboolean                action;   /* the answer may take as long as it likes */
-  IOConnectionAnswerFunc  progress; /* NULL: nobody listens */
-  guint                   n_due;    /* reports in the inbox */
-  IOConnectionAnswerFunc  func;     /* NULL: given up, the answer is ignored */
-  gpointer                data;
-  GSource                *cancel_source;
-
-  GVariant               *answer;
-  GUnixFDList            *fds;
-  GError                 *error;
-};
 
 void
 _io_call_free (IOCall *call)
@@ -88,9 +69,9 @@ _io_call_deliver (IOConnection *self,
   call->func (self, call->answer, call->fds, call->error, call->data);
 }
 
-static void
-complete (IOConnection *self,
-          IOCall         *call)
+void
+_io_call_complete (IOConnection *self,
+                   IOCall         *call)
 {
   if (call->sync || call->direct)
     {
@@ -106,9 +87,9 @@ complete (IOConnection *self,
 
 /* Takes the call out of the table and leaves word that its answer, which may
  * still come, is to be ignored. */
-static IOCall *
-give_up (IOConnection *self,
-         guint32       serial)
+IOCall *
+_io_connection_give_up_call (IOConnection *self,
+                             guint32       serial)
 {
   IOConnectionPrivate *priv = _io_connection_get_private (self);
   IOCall *ignored = g_new0 (IOCall, 1);
@@ -123,9 +104,9 @@ give_up (IOConnection *self,
   return call;
 }
 
-static GError *
-new_timeout_error (IOConnection *self,
-                   IOOpcode      opcode)
+GError *
+_io_connection_new_timeout_error (IOConnection *self,
+                                  IOOpcode      opcode)
 {
   gint64 timeout = _io_connection_get_private (self)->timeout;
 
@@ -147,9 +128,9 @@ _io_connection_expire_calls (IOConnection *self)
 
       if (call == NULL || call->func == NULL || call->sync || call->deadline < 0 || now < call->deadline)
         continue;
-      call = give_up (self, call->serial);
-      call->error = new_timeout_error (self, call->opcode);
-      complete (self, call);
+      call = _io_connection_give_up_call (self, call->serial);
+      call->error = _io_connection_new_timeout_error (self, call->opcode);
+      _io_call_complete (self, call);
     }
 }
 
@@ -194,7 +175,7 @@ _io_connection_end_calls (IOConnection  *self,
           continue;
         }
       call->error = _io_connection_new_error (self, call->opcode, code, "%s", reason);
-      complete (self, call);
+      _io_call_complete (self, call);
     }
 }
 
@@ -222,7 +203,7 @@ answer_call (IOConnection         *self,
       call->answer = g_variant_ref (body);
       call->fds = fds != NULL ? g_object_ref (fds) : NULL;
     }
-  complete (self, call);
+  _io_call_complete (self, call);
 }
 
 const char *
@@ -374,14 +355,14 @@ check_room (IOConnection  *self,
   return FALSE;
 }
 
-static IOCall *
-start_call (IOConnection            *self,
-            IOOpcode                 opcode,
-            GVariant                *args,
-            gboolean                 sync,
-            IOConnectionAnswerFunc   func,
-            gpointer                 data,
-            GError                 **error)
+IOCall *
+_io_connection_begin_call (IOConnection            *self,
+                           IOOpcode                 opcode,
+                           GVariant                *args,
+                           gboolean                 sync,
+                           IOConnectionAnswerFunc   func,
+                           gpointer                 data,
+                           GError                 **error)
 {
   IOConnectionPrivate *priv = _io_connection_get_private (self);
   g_autoptr (GVariant) sunk = args != NULL ? g_variant_ref_sink (args) : NULL;
@@ -420,13 +401,13 @@ _io_connection_send_call (IOConnection *self,
                           IOOpcode      opcode,
                           GVariant     *args)
 {
-  start_call (self, opcode, args, FALSE, NULL, NULL, NULL);
+  _io_connection_begin_call (self, opcode, args, FALSE, NULL, NULL, NULL);
 }
 
 void
 _io_connection_send_close (IOConnection *self)
 {
-  start_call (self, IO_OPCODE_CLOSE, NULL, FALSE, NULL, NULL, NULL);
+  _io_connection_begin_call (self, IO_OPCODE_CLOSE, NULL, FALSE, NULL, NULL, NULL);
 }
 
 /* The owner does not read at the moment: once it does it will answer
@@ -441,307 +422,10 @@ _io_connection_send_cancels (IOConnection *self)
 
   priv->cancels = g_array_new (FALSE, FALSE, sizeof (guint32));
   while (n < due->len &&
-         start_call (self, IO_OPCODE_CANCEL,
-                     g_variant_new ("(u)", g_array_index (due, guint32, n)), FALSE, NULL, NULL,
-                     NULL) != NULL)
+         _io_connection_begin_call (self, IO_OPCODE_CANCEL,
+                                    g_variant_new ("(u)", g_array_index (due, guint32, n)), FALSE, NULL, NULL,
+                                    NULL) != NULL)
     n++;
   if (n < due->len)
     g_array_append_vals (priv->cancels, &g_array_index (due, guint32, n), due->len - n);
-}
-
-/* Asynchronous calls. */
-
-static gboolean
-cancelled_cb (GCancellable *cancellable,
-              gpointer      user_data)
-{
-  IOCall *call = user_data;
-  IOConnection *self = call->self;
-
-  call = give_up (self, call->serial);
-  g_cancellable_set_error_if_cancelled (cancellable, &call->error);
-  if (call->action)
-    {
-      g_array_append_val (_io_connection_get_private (self)->cancels, call->serial);
-      _io_connection_send_cancels (self);
-    }
-  complete (self, call);
-
-  return G_SOURCE_REMOVE;
-}
-
-gboolean
-_io_connection_start_action (IOConnection            *self,
-                             IOOpcode                 opcode,
-                             GVariant                *args,
-                             GCancellable            *cancellable,
-                             IOConnectionAnswerFunc   progress,
-                             IOConnectionAnswerFunc   func,
-                             gpointer                 data,
-                             GError                 **error)
-{
-  IOConnectionPrivate *priv = _io_connection_get_private (self);
-  IOCall *call;
-
-  if (g_cancellable_set_error_if_cancelled (cancellable, error))
-    {
-      if (args != NULL)
-        g_variant_unref (g_variant_ref_sink (args));
-      return FALSE;
-    }
-
-  call = start_call (self, opcode, args, FALSE, func, data, error);
-  if (call == NULL)
-    return FALSE;
-
-  call->progress = progress;
-  if (cancellable != NULL)
-    {
-      call->cancel_source = g_cancellable_source_new (cancellable);
-      g_source_set_callback (call->cancel_source, G_SOURCE_FUNC (cancelled_cb), call, NULL);
-      g_source_attach (call->cancel_source, priv->context);
-    }
-  _io_connection_update_source (self);
-
-  return TRUE;
-}
-
-gboolean
-_io_connection_start_direct_call (IOConnection            *self,
-                                  IOOpcode                 opcode,
-                                  GVariant                *args,
-                                  IOConnectionAnswerFunc   func,
-                                  gpointer                 data,
-                                  GError                 **error)
-{
-  IOCall *call = start_call (self, opcode, args, FALSE, func, data, error);
-
-  if (call == NULL)
-    return FALSE;
-
-  g_clear_object (&call->self);
-  call->direct = TRUE;
-  _io_connection_update_source (self);
-
-  return TRUE;
-}
-
-gboolean
-_io_connection_start_call (IOConnection            *self,
-                           IOOpcode                 opcode,
-                           GVariant                *args,
-                           GCancellable            *cancellable,
-                           IOConnectionAnswerFunc   func,
-                           gpointer                 data,
-                           GError                 **error)
-{
-  return _io_connection_start_action (self, opcode, args, cancellable, NULL, func, data, error);
-}
-
-static void
-return_answer (IOConnection *self,
-               GVariant     *answer,
-               GUnixFDList  *fds,
-               const GError *error,
-               gpointer      data)
-{
-  g_autoptr (GTask) task = data;
-
-  if (error != NULL)
-    {
-      g_task_return_error (task, g_error_copy (error));
-      return;
-    }
-
-  if (fds != NULL)
-    g_object_set_data_full (G_OBJECT (task), "io-fds", g_object_ref (fds), g_object_unref);
-  g_task_return_pointer (task, g_variant_ref (answer), (GDestroyNotify) g_variant_unref);
-}
-
-void
-_io_connection_call_async (IOConnection *self,
-                           IOOpcode      opcode,
-                           GVariant     *args,
-                           GTask        *task)
-{
-  GError *error = NULL;
-
-  if (_io_connection_start_call (self, opcode, args, g_task_get_cancellable (task),
-                                 return_answer, task, &error))
-    return;
-
-  g_task_return_error (task, error);
-  g_object_unref (task);
-}
-
-GUnixFDList *
-_io_connection_peek_task_fds (GTask *task)
-{
-  return g_object_get_data (G_OBJECT (task), "io-fds");
-}
-
-/* Synchronous calls. */
-
-typedef struct {
-  gboolean     done;
-  GVariant    *answer;
-  GUnixFDList *fds;
-  GError      *error;
-} SyncCall;
-
-static void
-keep_answer (IOConnection *self,
-             GVariant     *answer,
-             GUnixFDList  *fds,
-             const GError *error,
-             gpointer      data)
-{
-  SyncCall *sync = data;
-
-  sync->done = TRUE;
-  sync->answer = answer != NULL ? g_variant_ref (answer) : NULL;
-  sync->fds = fds != NULL ? g_object_ref (fds) : NULL;
-  sync->error = error != NULL ? g_error_copy (error) : NULL;
-}
-
-/* Sleeps until the socket is readable, the cancellable is cancelled, or the
- * deadline is over; may wake up for nothing. */
-static void
-sleep_until (IOConnection *self,
-             gint64        deadline,
-             GPollFD      *cancel_fd,
-             gboolean      has_cancel_fd,
-             gboolean      has_cancellable)
-{
-  IOConnectionPrivate *priv = _io_connection_get_private (self);
-  GPollFD fds[2] = { { g_socket_get_fd (priv->socket), G_IO_IN, 0 }, *cancel_fd };
-  gint64 msec = -1;
-
-  if (deadline >= 0)
-    msec = CLAMP ((deadline - g_get_monotonic_time () + 999) / 1000, 0, G_MAXINT);
-  /* No descriptor is left to wait on the cancellable with. */
-  if (has_cancellable && !has_cancel_fd)
-    msec = msec < 0 ? 50 : MIN (msec, 50);
-
-  g_poll (fds, has_cancel_fd ? 2 : 1, (int) msec);
-}
-
-/* Nobody else can do it, so there is nothing to wait for. */
-static void
-get_answer_here (IOConnection *self,
-                 IOCall       *call,
-                 SyncCall     *sync)
-{
-  guint32 serial = call->serial;
-  IOOpcode opcode = call->opcode;
-
-  while (!sync->done)
-    {
-      gboolean served = _io_connection_serve (self);
-      IOReceived received = _io_connection_receive (self, 1);
-
-      if (!sync->done && !served && received == IO_RECEIVED_NOTHING)
-        break;
-    }
-  if (sync->done)
-    return;
-
-  _io_call_free (give_up (self, serial));
-  sync->error = _io_connection_new_error (self, opcode, IO_STREAM_ERROR_CANNOT_LOCK,
-                                          "the owner answers later, from the main context of "
-                                          "this thread; use the asynchronous call");
-}
-
-void
-_io_connection_sleep (IOConnection *self,
-                      gint64        deadline,
-                      GCancellable *cancellable)
-{
-  GPollFD cancel_fd = { -1, 0, 0 };
-  gboolean has_cancel_fd;
-
-  if (_io_connection_get_private (self)->local || !_io_connection_check (self, IO_OPCODE_HELLO, NULL))
-    return;
-
-  has_cancel_fd = g_cancellable_make_pollfd (cancellable, &cancel_fd);
-  sleep_until (self, deadline, &cancel_fd, has_cancel_fd, cancellable != NULL);
-  if (has_cancel_fd)
-    g_cancellable_release_fd (cancellable);
-}
-
-static void
-wait_for_answer (IOConnection *self,
-                 IOCall         *call,
-                 SyncCall     *sync,
-                 GCancellable *cancellable)
-{
-  gint64 deadline = call->deadline;
-  guint32 serial = call->serial;
-  IOOpcode opcode = call->opcode;
-  GPollFD cancel_fd = { -1, 0, 0 };
-  gboolean has_cancel_fd = g_cancellable_make_pollfd (cancellable, &cancel_fd);
-
-  while (!sync->done)
-    {
-      IOReceived received = _io_connection_receive (self, 1);
-
-      if (sync->done)
-        break;
-      if (g_cancellable_set_error_if_cancelled (cancellable, &sync->error))
-        break;
-      if (deadline >= 0 && g_get_monotonic_time () >= deadline)
-        {
-          sync->error = new_timeout_error (self, opcode);
-          break;
-        }
-      if (received == IO_RECEIVED_NOTHING)
-        sleep_until (self, deadline, &cancel_fd, has_cancel_fd, cancellable != NULL);
-    }
-
-  if (!sync->done)
-    _io_call_free (give_up (self, serial));
-  if (has_cancel_fd)
-    g_cancellable_release_fd (cancellable);
-}
-
-GVariant *
-_io_connection_call_with_fds (IOConnection  *self,
-                              IOOpcode       opcode,
-                              GVariant      *args,
-                              GUnixFDList  **fds,
-                              GCancellable  *cancellable,
-                              GError       **error)
-{
-  g_autoptr (GVariant) sunk = args != NULL ? g_variant_ref_sink (args) : NULL;
-  G_GNUC_UNUSED g_autoptr (IOConnection) kept = g_object_ref (self);
-  SyncCall sync = { FALSE };
-  IOCall *call;
-
-  if (g_cancellable_set_error_if_cancelled (cancellable, error) ||
-      !_io_connection_enter (self, opcode, error))
-    return NULL;
-
-  call = start_call (self, opcode, sunk, TRUE, keep_answer, &sync, error);
-  if (call != NULL && _io_connection_get_private (self)->local)
-    get_answer_here (self, call, &sync);
-  else if (call != NULL)
-    wait_for_answer (self, call, &sync, cancellable);
-  _io_connection_leave (self);
-  if (sync.error != NULL)
-    g_propagate_error (error, sync.error);
-  if (fds != NULL)
-    *fds = g_steal_pointer (&sync.fds);
-  g_clear_object (&sync.fds);
-
-  return sync.answer;
-}
-
-GVariant *
-_io_connection_call (IOConnection  *self,
-                     IOOpcode       opcode,
-                     GVariant      *args,
-                     GCancellable  *cancellable,
-                     GError       **error)
-{
-  return _io_connection_call_with_fds (self, opcode, args, NULL, cancellable, error);
 }
