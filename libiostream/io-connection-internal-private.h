@@ -13,8 +13,9 @@ G_BEGIN_DECLS
  * io-connection-connect.c finds the owner, io-connection-local.c does its part
  * if it is in this thread, io-connection-open.c greets it, opens and closes,
  * io-connection-link.c has the socket, its source and the end,
- * io-connection-calls.c the calls, io-connection-events.c what the owner says
- * on its own, io-connection-attributes.c the attributes and messages to it. */
+ * io-connection-calls.c (and -async.c, -sync.c) the calls,
+ * io-connection-methods.c (and -send.c) those of methods,
+ * io-connection-events.c what the owner says on its own, io-connection-attributes.c the attributes and messages to it. */
 
 /* The socket. A connection is used up when it is lost or hung up; an attempt
  * to connect that fails puts it back to NONE. */
@@ -60,7 +61,7 @@ typedef struct {
   guint32                  last_serial;
   guint                    n_actions;   /* of them those whose answer takes its time */
   GArray                  *cancels;     /* serials: CANCEL is due */
-  IOConnectionMethods     *methods;     /* io-connection-methods.c, -memory.c; NULL until needed */
+  IOConnectionMethods     *methods;     /* io-connection-methods-send.c, -memory.c; NULL until needed */
   GQueue                   inbox;       /* calls and events that the source is to
                                            deliver, in order */
   gboolean                 end_due;     /* and after them the end */
@@ -247,7 +248,7 @@ const char *_io_connection_take_progress (IOConnection           *self,
                                          GVariant                *body);
 void        _io_connection_send_cancels (IOConnection            *self);
 
-/* io-connection-methods.c, io-connection-memory.c */
+/* io-connection-methods-send.c, io-connection-memory.c */
 struct _IOConnectionMethods {
   IOMemoryBacking *transfer;   /* the owner's, for large arguments */
   guint64          n_sent;     /* calls whose arguments were put there */

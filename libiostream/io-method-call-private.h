@@ -8,7 +8,7 @@
 G_BEGIN_DECLS
 
 /* One call of a method on its way, and what it carries: filled by the caller,
- * sent by io-connection-methods.c, and its answer read here. */
+ * sent by io-connection-methods-send.c, and its answer read here. */
 typedef struct {
   IOOpcode                  opcode;
   guint                     selector;
@@ -69,5 +69,16 @@ gboolean        _io_connection_refuse_memory (IOConnection        *self,
                                               GError             **error);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (IOMethodCall, _io_method_call_clear)
+
+/* io-connection-methods-send.c */
+/* The answer, or NULL with @error. */
+GVariant *_io_connection_run_method_call (IOConnection  *self,
+                                          IOMethodCall  *call,
+                                          GUnixFDList  **fds,
+                                          GCancellable  *cancellable,
+                                          GError       **error);
+/* Takes both over; the call is the task's data. */
+void      _io_connection_start_method_call (GTask       *task,
+                                          GError        *error);
 
 G_END_DECLS
