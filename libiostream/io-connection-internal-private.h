@@ -36,9 +36,23 @@ typedef enum {
   IO_PHASE_CLOSING
 } IOPhase;
 
+/* The way to an owner that may have still to come (io-connection-reach.c). */
+typedef struct _IOReach IOReach;
+
+/* One way to connected or open, walked by synchronous and asynchronous callers
+ * alike: HELLO, OPEN, and what the hooks add. */
+typedef struct {
+  gboolean opens;     /* or only connects */
+  guint    options;
+  IOOpcode at;        /* the call whose answer comes next */
+  gint64   deadline;  /* of connecting */
+  gboolean sync;
+} IOConnectionJob;
+
 typedef struct {
   char                    *name;        /* NULL until HELLO if made for a socket */
   GSocket                 *socket;
+  gboolean                 given;       /* the socket, when it was made */
   gint64                   timeout;
   GMainContext            *context;
   guint                    fork_count;
@@ -53,6 +67,8 @@ typedef struct {
   gboolean                 greeted;     /* HELLO was answered well, once */
   gboolean                 owner_open;  /* OPEN was sent and not refused, and
                                            hooks->closed() not called since */
+  guint                    open_options; /* of the last OPEN */
+  IOReach                 *reach;       /* borrowed, while there is one */
   char                    *service_class;
   GError                  *error;       /* why it was lost; NULL for a clean end */
   char                    *reason;      /* the same in short, also for a clean end */
@@ -97,6 +113,8 @@ const char *_io_connection_get_label    (IOConnection            *self);
 /* After the link has changed; emits ::disconnected if it was lost. */
 void        _io_connection_notify_link  (IOConnection            *self);
 void        _io_connection_run_closed   (IOConnection            *self);
+/* Nobody is to be waited for any more. */
+void        _io_connection_give_up      (IOConnection            *self);
 
 /* io-connection-connect.c */
 /* A full backlog cannot be polled for. */
@@ -138,6 +156,23 @@ gboolean    _io_connection_connect      (IOConnection            *self,
                                          GError                 **error);
 void        _io_connection_connect_async (IOConnection           *self,
                                          GTask                   *task);
+/* The steps of a job: one begins it, some go on, one ends it. */
+/* TRUE with @done: it is there already. */
+gboolean    _io_connection_begin_job    (IOConnection            *self,
+                                         IOConnectionJob         *job,
+                                         gboolean                *done,
+                                         GError                 **error);
+gboolean    _io_connection_next_step    (IOConnection            *self,
+                                         IOConnectionJob         *job,
+                                         GVariant                *answer,
+                                         GUnixFDList             *fds,
+                                         IOConnectionCall        *next,
+                                         GError                 **error);
+/* @error is what went wrong so far. FALSE if the job failed after all. */
+gboolean    _io_connection_end_job      (IOConnection            *self,
+                                         IOConnectionJob         *job,
+                                         GCancellable            *cancellable,
+                                         GError                 **error);
 
 /* io-connection-link.c */
 void        _io_connection_attach       (IOConnection            *self);
@@ -161,6 +196,15 @@ void        _io_connection_lose         (IOConnection            *self,
                                          IOStreamError            code,
                                          const char              *format,
                                          ...) G_GNUC_PRINTF (3, 4);
+/* After a loss: as if it had never been connected, but for the answers that the
+ * context has still to deliver. TRUE if the end was not told yet; it is not
+ * any more. */
+gboolean    _io_connection_renew        (IOConnection            *self);
+/* Not connected: lost then, for this reason (taken over). @tell: the context is
+ * to tell of it. */
+void        _io_connection_put_down     (IOConnection            *self,
+                                         GError                  *error,
+                                         gboolean                 tell);
 /* What is impossible in an answer ends the connection. Returns NULL. */
 gpointer    _io_connection_break_off    (IOConnection            *self,
                                          IOOpcode                 opcode,

@@ -167,7 +167,8 @@ lose (IOConnection *self,
 
   _io_connection_end_calls (self, error != NULL && error->domain == IO_STREAM_ERROR
                             ? error->code : IO_STREAM_ERROR_OFFLINE, reason);
-  priv->end_due = priv->greeted;
+  /* Who never was there is not missed. */
+  priv->end_due = priv->greeted && priv->reach == NULL;
   _io_connection_update_source (self);
 }
 
@@ -226,6 +227,54 @@ _io_connection_fail (IOConnection *self,
   g_autofree char *reason = g_strdup (error != NULL ? error->message : "it ended");
 
   lose (self, error, reason);
+}
+
+gboolean
+_io_connection_renew (IOConnection *self)
+{
+  IOConnectionPrivate *priv = _io_connection_get_private (self);
+  gboolean untold = priv->end_due;
+
+  g_return_val_if_fail (priv->link == IO_LINK_LOST, FALSE);
+
+  _io_connection_run_closed (self);
+  priv->link = IO_LINK_NONE;
+  priv->greeted = FALSE;
+  priv->end_due = FALSE;
+  priv->watching = priv->complete = FALSE;
+  g_clear_object (&priv->socket);
+  g_clear_error (&priv->error);
+  g_clear_pointer (&priv->reason, g_free);
+  g_clear_pointer (&priv->service_class, g_free);
+  _io_connection_free_methods (self);
+  _io_connection_update_source (self);
+
+  return untold;
+}
+
+void
+_io_connection_put_down (IOConnection *self,
+                         GError       *error,
+                         gboolean      tell)
+{
+  IOConnectionPrivate *priv = _io_connection_get_private (self);
+
+  if (priv->link == IO_LINK_HUNG_UP)
+    {
+      g_clear_error (&error);
+      return;
+    }
+
+  _io_connection_detach (self);
+  priv->link = IO_LINK_LOST;
+  g_free (priv->reason);
+  priv->reason = g_strdup (error != NULL ? error->message : "the service is terminated");
+  g_clear_error (&priv->error);
+  priv->error = error;
+  priv->end_due = tell;
+  _io_connection_end_calls (self, error != NULL && error->domain == IO_STREAM_ERROR
+                            ? error->code : IO_STREAM_ERROR_OFFLINE, priv->reason);
+  _io_connection_update_source (self);
 }
 
 gboolean

@@ -8,15 +8,7 @@
 
 #define MAX_PROGRAM_LENGTH 128
 
-/* One way to connected or open, walked by synchronous and asynchronous callers
- * alike: HELLO, OPEN, and what the hooks add. */
-typedef struct {
-  gboolean opens;     /* or only connects */
-  guint    options;
-  IOOpcode at;        /* the call whose answer comes next */
-  gint64   deadline;  /* of connecting */
-  gboolean sync;
-} Job;
+typedef IOConnectionJob Job;
 
 static IOOpcode
 get_opcode (Job *job)
@@ -84,6 +76,7 @@ new_open (IOConnection *self,
   const IOConnectionHooks *hooks = _io_connection_get_private (self)->hooks;
   GVariantDict options;
 
+  _io_connection_get_private (self)->open_options = job->options;
   g_variant_dict_init (&options, NULL);
   if (job->sync && _io_connection_get_private (self)->local)
     g_variant_dict_insert (&options, "wait", "b", FALSE);
@@ -115,13 +108,13 @@ first_step (IOConnection      *self,
 }
 
 /* What comes after the answer to the last call; nothing, if @next keeps 0. */
-static gboolean
-next_step (IOConnection      *self,
-           Job               *job,
-           GVariant          *answer,
-           GUnixFDList       *fds,
-           IOConnectionCall  *next,
-           GError           **error)
+gboolean
+_io_connection_next_step (IOConnection      *self,
+                          Job               *job,
+                          GVariant          *answer,
+                          GUnixFDList       *fds,
+                          IOConnectionCall  *next,
+                          GError           **error)
 {
   IOConnectionPrivate *priv = _io_connection_get_private (self);
   gboolean ok = TRUE;
@@ -146,11 +139,11 @@ next_step (IOConnection      *self,
 }
 
 /* TRUE with @done: it is there already. */
-static gboolean
-begin_job (IOConnection  *self,
-           Job           *job,
-           gboolean      *done,
-           GError       **error)
+gboolean
+_io_connection_begin_job (IOConnection  *self,
+                          Job           *job,
+                          gboolean      *done,
+                          GError       **error)
 {
   IOConnectionPrivate *priv = _io_connection_get_private (self);
   IOOpcode opcode = get_opcode (job);
@@ -217,11 +210,11 @@ abort_job (IOConnection *self)
 }
 
 /* @error is what went wrong so far. FALSE if the job failed after all. */
-static gboolean
-end_job (IOConnection  *self,
-         Job           *job,
-         GCancellable  *cancellable,
-         GError       **error)
+gboolean
+_io_connection_end_job (IOConnection  *self,
+                        Job           *job,
+                        GCancellable  *cancellable,
+                        GError       **error)
 {
   IOConnectionPrivate *priv = _io_connection_get_private (self);
 
@@ -258,7 +251,7 @@ run_job (IOConnection  *self,
       !_io_connection_connect_now (self, job->deadline, cancellable, error))
     return;
 
-  while (next_step (self, job, answer, fds, &next, error) && next.opcode != 0)
+  while (_io_connection_next_step (self, job, answer, fds, &next, error) && next.opcode != 0)
     {
       g_clear_pointer (&answer, g_variant_unref);
       g_clear_object (&fds);
@@ -282,7 +275,7 @@ do_job (IOConnection  *self,
 
   job->sync = TRUE;
   if (g_cancellable_set_error_if_cancelled (cancellable, error) ||
-      !begin_job (self, job, &done, error))
+      !_io_connection_begin_job (self, job, &done, error))
     return FALSE;
   if (done)
     return TRUE;
@@ -292,7 +285,7 @@ do_job (IOConnection  *self,
       run_job (self, job, cancellable, &reason);
       _io_connection_leave (self);
     }
-  if (end_job (self, job, cancellable, &reason))
+  if (_io_connection_end_job (self, job, cancellable, &reason))
     return TRUE;
 
   g_propagate_error (error, reason);
@@ -317,7 +310,8 @@ finish_job (GTask  *task,
 {
   IOConnection *self = g_task_get_source_object (task);
 
-  if (end_job (self, g_task_get_task_data (task), g_task_get_cancellable (task), &error))
+  if (_io_connection_end_job (self, g_task_get_task_data (task), g_task_get_cancellable (task),
+                              &error))
     g_task_return_boolean (task, TRUE);
   else
     g_task_return_error (task, error);
@@ -339,8 +333,8 @@ step_job (GTask       *task,
   IOConnectionCall next;
   GError *error = NULL;
 
-  if (!next_step (self, g_task_get_task_data (task), answer, fds, &next, &error) ||
-      next.opcode == 0)
+  if (!_io_connection_next_step (self, g_task_get_task_data (task), answer, fds, &next,
+                                 &error) || next.opcode == 0)
     finish_job (task, error);
   else if (!_io_connection_start_call (self, next.opcode, next.args,
                                        g_task_get_cancellable (task), answered, task, &error))
@@ -415,7 +409,7 @@ start_job (IOConnection *self,
   g_task_set_check_cancellable (task, FALSE);
 
   if (g_cancellable_set_error_if_cancelled (g_task_get_cancellable (task), &error) ||
-      !begin_job (self, job, &done, &error))
+      !_io_connection_begin_job (self, job, &done, &error))
     g_task_return_error (task, error);
   else if (done)
     g_task_return_boolean (task, TRUE);
@@ -445,10 +439,12 @@ begin_close (IOConnection  *self,
              GError       **error)
 {
   IOConnectionPrivate *priv = _io_connection_get_private (self);
-  gboolean busy = priv->phase == IO_PHASE_OPENING || priv->phase == IO_PHASE_CLOSING;
+  gboolean busy;
 
   if (g_cancellable_set_error_if_cancelled (cancellable, error))
     return FALSE;
+  _io_connection_give_up (self);
+  busy = priv->phase == IO_PHASE_OPENING || priv->phase == IO_PHASE_CLOSING;
   if (!_io_connection_check (self, IO_OPCODE_CLOSE, error))
     {
       if (priv->link == IO_LINK_LOST && !busy)

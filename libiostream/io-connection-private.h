@@ -40,6 +40,9 @@ typedef struct {
   /* What OPEN is to say beside the options. */
   void     (*add_options) (IOConnection    *self,
                            GVariantDict    *options);
+  /* close(), hang_up() or dispose: whatever goes on by itself has to end. NULL
+   * if nothing does. */
+  void     (*give_up)   (IOConnection      *self);
 } IOConnectionHooks;
 
 /* The owner answered what cannot be. */

@@ -26,6 +26,7 @@
  * service, io_connection_close() closes it again, as often as wanted. An object
  * made by its properties alone (as the constructor of a Python subclass does)
  * connects when it is initialised with g_initable_init(), or when it is opened.
+ * io_connection_await_name() waits for a name that nobody has yet.
  * An attempt to connect or to open that fails can be made again.
  *
  * What else the service offers is called with io_connection_call() and
@@ -34,7 +35,8 @@
  * The connection ends when the owner terminates the service or its process
  * dies (#IOConnection::disconnected tells so, once), or when
  * io_connection_hang_up() is called, or the object goes. It cannot be used
- * again then; make another one. What was open is closed with it: the owner sees
+ * again then; make another one. (Only an #IOStreamConnection that is told to
+ * finds the next owner.) What was open is closed with it: the owner sees
  * the end of the socket, so that nothing is left behind even by a client that
  * is killed.
  *
@@ -209,11 +211,21 @@ _io_connection_run_closed (IOConnection *self)
     priv->hooks->closed (self);
 }
 
+void
+_io_connection_give_up (IOConnection *self)
+{
+  IOConnectionPrivate *priv = _io_connection_get_private (self);
+
+  if (priv->hooks != NULL && priv->hooks->give_up != NULL && _io_connection_in_own_process (self))
+    priv->hooks->give_up (self);
+}
+
 static void
 drop (IOConnection *self)
 {
   IOConnectionPrivate *priv = _io_connection_get_private (self);
 
+  _io_connection_give_up (self);
   _io_connection_detach (self);
   priv->link = IO_LINK_HUNG_UP;
   if (!_io_connection_in_own_process (self))
@@ -325,6 +337,7 @@ io_connection_set_property (GObject      *object,
       break;
     case PROP_SOCKET:
       priv->socket = g_value_dup_object (value);
+      priv->given = priv->socket != NULL;
       break;
     case PROP_SERVICE:
       _io_connection_set_service (self, g_value_get_object (value));
@@ -491,7 +504,8 @@ io_connection_class_init (IOConnectionClass *klass)
    *
    * The connection is lost: the owner has terminated the service, its process
    * is gone, or it broke the protocol (then the code is
-   * %IO_STREAM_ERROR_IPC_ERROR). Emitted once, in the context of the
+   * %IO_STREAM_ERROR_IPC_ERROR). Emitted once (or, with
+ * #IOStreamConnection:resume, once for each owner), in the context of the
    * connection, after all answers that came before. io_connection_hang_up()
    * does not emit it.
    *

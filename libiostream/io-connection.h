@@ -52,6 +52,20 @@ IO_AVAILABLE_IN_ALL
 IOConnection *io_connection_new_for_service (IOService            *service,
                                              GError              **error) G_GNUC_WARN_UNUSED_RESULT;
 IO_AVAILABLE_IN_ALL
+IOConnection *io_connection_await_name      (const char           *name,
+                                             gint64                timeout,
+                                             GCancellable         *cancellable,
+                                             GError              **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+void          io_connection_await_name_async (const char          *name,
+                                             gint64                timeout,
+                                             GCancellable         *cancellable,
+                                             GAsyncReadyCallback   callback,
+                                             gpointer              user_data);
+IO_AVAILABLE_IN_ALL
+IOConnection *io_connection_await_name_finish (GAsyncResult       *result,
+                                             GError              **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
 const char   *io_connection_get_name        (IOConnection         *self);
 IO_AVAILABLE_IN_ALL
 const char   *io_connection_get_service_class (IOConnection       *self);

@@ -110,6 +110,7 @@ handle_open (IOStreamConnection  *self,
                       fds != NULL ? g_unix_fd_list_get_length (fds) : 0);
 
   /* What the last open left for late entries goes now. */
+  _io_stream_connection_begin_epoch (self);
   _io_stream_connection_detach (self);
   if (!attach_regions (self, entry_count, fds, error))
     return FALSE;
@@ -131,6 +132,7 @@ become_usable (IOStreamConnection *self)
   g_mutex_unlock (&priv->lock);
 
   priv->state_seen = IO_STREAM_STATE_STOPPED;
+  _io_stream_connection_note_open (self);
   if (priv->notify_in_context)
     _io_notification_port_attach (priv->port, _io_connection_get_context (IO_CONNECTION (self)));
   _io_stream_connection_poke (self);
@@ -174,8 +176,11 @@ open_step (IOConnection      *connection,
   if (opcode == IO_OPCODE_READY)
     {
       become_usable (self);
+      _io_stream_connection_ask_start (self, opcode, next);
       return TRUE;
     }
+  if (_io_stream_connection_ask_start (self, opcode, next))
+    return TRUE;
 
   if (opcode == IO_OPCODE_ATTACH_INTERRUPTS)
     _io_stream_connection_begin_interrupts (self);
@@ -269,6 +274,8 @@ closed (IOConnection *connection)
   priv->news &= ~(guint) IO_NEWS_BUFFERS;
   if (was_usable)
     priv->news |= IO_NEWS_STATE;
+  if (was_usable && lost)
+    _io_stream_connection_begin_resume (self);
   _io_stream_connection_tell (self);
   if (was_usable && !lost)
     g_object_notify (G_OBJECT (self), "buffer-count");
@@ -284,8 +291,15 @@ add_options (IOConnection *connection,
     g_variant_dict_insert (options, "delivery", "u", (guint32) priv->delivery);
 }
 
+static void
+give_up (IOConnection *connection)
+{
+  _io_stream_connection_end_resume (IO_STREAM_CONNECTION (connection));
+}
+
 const IOConnectionHooks _io_stream_connection_hooks = {
   open_step,
   closed,
-  add_options
+  add_options,
+  give_up
 };

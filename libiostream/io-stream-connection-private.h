@@ -51,6 +51,9 @@ typedef struct {
  * as somebody waits there (io-stream-connection-sync.c). */
 typedef struct _IOSyncBell IOSyncBell;
 
+/* What it takes to outlive an owner (io-stream-connection-resume.c). */
+typedef struct _IOStreamResume IOStreamResume;
+
 /* What the files that make up IOStreamConnection share. */
 typedef struct {
   /* under the lock: entries come in one thread, but go home from any */
@@ -72,6 +75,7 @@ typedef struct {
   guint                 held;
   guint64               received;
   guint64               lost;
+  guint64               epoch;         /* counts the opens; stands in each entry taken */
   guint32               next_sequence;
   guint32               first_sequence;
   gboolean              has_sequence;
@@ -99,6 +103,7 @@ typedef struct {
   IOSharedInterruptController *interrupts; /* attached to, or NULL */
   guint                 vector;        /* of it */
   _Atomic gboolean      by_vector;     /* and the owner causes it: no bell is needed */
+  IOStreamResume       *resume;
 } IOStreamConnectionPrivate;
 
 IOStreamConnectionPrivate *_io_stream_connection_get_private (IOStreamConnection *self);
@@ -176,6 +181,38 @@ void          _io_stream_connection_end_sync    (IOStreamConnection *self);
 /* Waiting (io-stream-connection-wait.c) */
 void          _io_stream_connection_reach_state (IOStreamConnection *self,
                                                  IOStreamState       state);
+
+/* Outliving an owner (io-stream-connection-resume.c) */
+void          _io_stream_connection_init_resume  (IOStreamConnection *self);
+/* Nothing goes on by itself from now on. */
+void          _io_stream_connection_drop_resume  (IOStreamConnection *self);
+void          _io_stream_connection_free_resume  (IOStreamConnection *self);
+void          _io_stream_connection_class_init_resume (IOStreamConnectionClass *klass);
+/* The client asked for this state, and got it. */
+void          _io_stream_connection_note_wish    (IOStreamConnection *self,
+                                                  IOStreamState       state);
+/* The owner's regions come: what views of the last one need stays a while. */
+void          _io_stream_connection_begin_epoch  (IOStreamConnection *self);
+/* All is mapped. */
+void          _io_stream_connection_note_open    (IOStreamConnection *self);
+/* What is to be asked for after that; FALSE if nothing. */
+gboolean      _io_stream_connection_ask_start    (IOStreamConnection *self,
+                                                  IOOpcode            answered,
+                                                  IOConnectionCall   *next);
+/* The owner is gone. Begins to wait for the next one, if that is wanted. */
+void          _io_stream_connection_begin_resume (IOStreamConnection *self);
+/* close(), hang_up(): ends the wait. */
+void          _io_stream_connection_end_resume   (IOStreamConnection *self);
+/* Is an owner waited for? Notes that the last one is gone, without its
+ * context. */
+gboolean      _io_stream_connection_is_resuming  (IOStreamConnection *self);
+/* Goes as far as it can without waiting. TRUE while there is no owner. */
+gboolean      _io_stream_connection_try_resume   (IOStreamConnection *self);
+int           _io_stream_connection_get_resume_fd (IOStreamConnection *self);
+gboolean      _io_stream_connection_sleep_resume (IOStreamConnection  *self,
+                                                  gint64               deadline,
+                                                  GCancellable        *cancellable,
+                                                  GError             **error);
 
 /* The object (io-stream-connection.c) */
 void          _io_stream_connection_notify_state    (IOStreamConnection *self);

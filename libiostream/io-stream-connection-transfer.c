@@ -233,7 +233,10 @@ io_stream_connection_dequeue_output_entry (IOStreamConnection       *self,
   if (found)
     fault = find_fault (priv, entry);
   if (found && fault == NULL)
-    count_entry (priv, entry);
+    {
+      count_entry (priv, entry);
+      entry->reserved = priv->epoch;
+    }
   else if (priv->attached)
     atomic_store_explicit (&priv->own.page->consumed, priv->output.index, memory_order_relaxed);
   g_mutex_unlock (&priv->lock);
@@ -285,6 +288,9 @@ enqueue_locked (IOStreamConnection              *self,
 {
   IOStreamClientBuffer *buffer;
 
+  /* The numbers of another owner may be the same. */
+  if (G_UNLIKELY (entry->reserved != 0 && entry->reserved != priv->epoch))
+    return TRUE;
   if (G_UNLIKELY (!is_held_locked (priv, entry)))
     {
       if (is_stale_locked (priv, entry))

@@ -37,6 +37,7 @@ _io_stream_connection_reach_state (IOStreamConnection *self,
 {
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
 
+  _io_stream_connection_note_wish (self, state);
   if (!priv->usable || state == priv->state_seen)
     return;
 
@@ -51,7 +52,8 @@ _io_stream_connection_reach_state (IOStreamConnection *self,
  * Gets a descriptor for loops that know nothing of GLib: it is readable when
  * the owner has rung, provided that
  * io_stream_connection_prepare_wait() said it would. Poll it and nothing else;
- * it belongs to the connection and changes with each open.
+ * it belongs to the connection, changes with each open, and is another one
+ * while an owner is waited for (see #IOStreamConnection:resume).
  *
  * In the thread of the connection.
  *
@@ -66,6 +68,8 @@ io_stream_connection_get_fd (IOStreamConnection *self)
   g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), -1);
 
   priv = _io_stream_connection_get_private (self);
+  if (_io_stream_connection_is_resuming (self))
+    return _io_stream_connection_get_resume_fd (self);
 
   return priv->port != NULL ? io_notification_port_get_fd (priv->port) : -1;
 }
@@ -102,6 +106,8 @@ io_stream_connection_prepare_wait (IOStreamConnection *self)
   keep = g_object_ref (self);
   priv = _io_stream_connection_get_private (self);
   io_stream_connection_set_notify_in_context (self, FALSE);
+  if (!_io_stream_connection_has_output (self) && _io_stream_connection_is_resuming (self))
+    return _io_stream_connection_try_resume (self) && _io_stream_connection_get_resume_fd (self) >= 0;
   if (!priv->usable || priv->fork_count != _io_fork_count () ||
       _io_stream_connection_has_output (self) || see_page (self))
     return FALSE;
@@ -134,10 +140,11 @@ io_stream_connection_finish_wait (IOStreamConnection *self)
   g_return_if_fail (IO_IS_STREAM_CONNECTION (self));
 
   priv = _io_stream_connection_get_private (self);
+  keep = g_object_ref (self);
+  if (_io_stream_connection_is_resuming (self) && _io_stream_connection_try_resume (self))
+    return;
   if (priv->port == NULL)
     return;
-
-  keep = g_object_ref (self);
 
   io_notification_port_finish_wait (priv->port);
   if (!priv->usable)
@@ -146,7 +153,10 @@ io_stream_connection_finish_wait (IOStreamConnection *self)
   see_page (self);
   if (io_notification_port_is_hung_up (priv->port) ||
       _io_stream_connection_read_state (self) == IO_STREAM_STATE_CLOSED)
-    _io_connection_poll (IO_CONNECTION (self));
+    {
+      _io_connection_poll (IO_CONNECTION (self));
+      _io_stream_connection_is_resuming (self);
+    }
 }
 
 /* Why there is nothing to wait for, once the queue is empty. */
@@ -247,8 +257,11 @@ wait_step (IOStreamConnection  *self,
   gint64 left = deadline > 0 ? MAX (deadline - g_get_monotonic_time (), 0) : deadline;
   g_autoptr (GError) local_error = NULL;
 
+  if (_io_stream_connection_is_resuming (self))
+    return !_io_stream_connection_try_resume (self) ||
+           _io_stream_connection_sleep_resume (self, deadline, cancellable, error);
   if (!check_waitable (self, error))
-    return FALSE;
+    return _io_stream_connection_is_resuming (self) ? (g_clear_error (error), TRUE) : FALSE;
   if (see_page (self) || _io_stream_connection_has_output (self) || !priv->usable)
     return TRUE;
   if (priv->refreshing)
@@ -278,6 +291,9 @@ wait_step (IOStreamConnection  *self,
  *
  * Waits until there is an entry to take, without running a main context. Turns
  * #IOStreamConnection:notify-in-context off.
+ *
+ * With #IOStreamConnection:resume the wait goes on when the owner is gone, until
+ * the next one has sent something.
  *
  * In the thread of the connection. Once the queue is empty it fails with
  * %IO_STREAM_ERROR_NOT_READY if the stream is not running,

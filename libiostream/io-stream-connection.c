@@ -43,6 +43,59 @@
  * serves any other loop. The two ways exclude each other; waiting turns
  * #IOStreamConnection:notify-in-context off.
  *
+ * # Waiting for an owner
+ *
+ * io_stream_connection_await_name() opens a stream that has still to come:
+ * nobody asks for it at intervals, and there is no gap between the look and the
+ * wait. To wait for a stream by its attributes, take the name of what
+ * io_registry_wait_for_service() finds.
+ *
+ * # Resuming # {#io-stream-connection-resuming}
+ *
+ * With #IOStreamConnection:resume the connection outlives its owner. When that
+ * one dies, ends the stream or restarts, #IOConnection::disconnected is emitted
+ * as ever; but then the connection waits for somebody to have the name again
+ * (#IOStreamConnection:waiting), connects, opens the stream with the same
+ * options, starts it if this client had started it (and suspends it if it had
+ * suspended it), and emits #IOStreamConnection::resumed.
+ * #IOStreamConnection:generation counts the owners.
+ *
+ * Only what is of the connection itself goes on. The attributes have to be
+ * watched again, a #GSource of io_stream_connection_create_source() has to be
+ * made again, and so have ports, queues and memory that the service gave: do it
+ * in #IOStreamConnection::resumed. #IOStreamConnection:lost and the sequence
+ * numbers begin anew, #IOStreamConnection:received goes on.
+ *
+ * What the last owner had sent can be taken until the next one opens the
+ * stream. Entries of an owner that is gone mean nothing to the next one: to
+ * return one is a success that does nothing, even if its numbers are the same
+ * (which the entry itself tells; do not make up one by hand). Views keep their
+ * memory, and the bare addresses of buffers that were held stay good until
+ * another owner after that, or the close.
+ *
+ * io_stream_connection_wait() goes on across the restart, within its own time
+ * and #GCancellable. For other loops io_stream_connection_get_fd() is another
+ * descriptor while an owner is waited for: ask for it after each
+ * io_stream_connection_prepare_wait() that returned %TRUE.
+ *
+ * io_connection_close(), io_connection_hang_up(), the end of the object and
+ * turning the property off end the wait at once, with no trace. While it waits
+ * the connection is one that was lost: calls fail with the reason of the loss.
+ *
+ * An attempt is made when the owner is lost and then each time that something
+ * happens to the name; an owner that is still there and has ended this
+ * connection is not asked again before that. Nobody there, somebody who goes
+ * away again, and silence are waited out. Any other answer would be the same
+ * again, and ends it: the stream is open exclusively elsewhere
+ * (%IO_STREAM_ERROR_EXCLUSIVE_ACCESS), the owner refuses
+ * (%IO_STREAM_ERROR_NOT_PERMITTED and what else it may say, to the open or to
+ * the start), it speaks another version (%IO_STREAM_ERROR_UNSUPPORTED), it is
+ * no stream or breaks the protocol (%IO_STREAM_ERROR_IPC_ERROR), or something
+ * is used up here (%IO_STREAM_ERROR_NO_RESOURCES). Then
+ * #IOConnection::disconnected is emitted again, with that error. After five
+ * owners in a row that sent nothing, each next one is given more time, up to a
+ * second.
+ *
  * # In one process # {#io-stream-connection-in-one-process}
  *
  * io_stream_connection_open_stream() opens a stream that the calling thread
@@ -74,7 +127,7 @@
  *
  * When the owner dies, what it sent before can still be taken; then
  * #IOConnection::disconnected is emitted once, and io_connection_get_error()
- * tells why. Everything that is mapped stays readable.
+ * tells why. (With #IOStreamConnection:resume, once for each owner.) Everything that is mapped stays readable.
  *
  * It answers to Apple's IOStreamLib (IOStreamInterface).
  */
@@ -97,6 +150,9 @@ enum {
   PROP_HELD,
   PROP_RECEIVED,
   PROP_LOST,
+  PROP_RESUME,
+  PROP_WAITING,
+  PROP_GENERATION,
   N_PROPS
 };
 
@@ -170,6 +226,7 @@ io_stream_connection_dispose (GObject *object)
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
 
   _io_stream_connection_drop_interrupts (self);
+  _io_stream_connection_drop_resume (self);
   /* The socket first, so that the owner hears of the end from it. */
   G_OBJECT_CLASS (io_stream_connection_parent_class)->dispose (object);
 
@@ -188,6 +245,7 @@ io_stream_connection_finalize (GObject *object)
   g_assert (!priv->attached);
   g_assert (priv->sync_task == NULL);
 
+  _io_stream_connection_free_resume (IO_STREAM_CONNECTION (object));
   g_array_unref (priv->buffers);
   g_hash_table_unref (priv->memories);
   g_mutex_clear (&priv->lock);
@@ -229,6 +287,15 @@ io_stream_connection_get_property (GObject    *object,
     case PROP_LOST:
       g_value_set_uint64 (value, io_stream_connection_get_lost (self));
       break;
+    case PROP_RESUME:
+      g_value_set_boolean (value, io_stream_connection_get_resume (self));
+      break;
+    case PROP_WAITING:
+      g_value_set_boolean (value, io_stream_connection_is_waiting (self));
+      break;
+    case PROP_GENERATION:
+      g_value_set_uint (value, io_stream_connection_get_generation (self));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -244,6 +311,8 @@ io_stream_connection_set_property (GObject      *object,
     io_stream_connection_set_notify_in_context (IO_STREAM_CONNECTION (object), g_value_get_boolean (value));
   else if (prop_id == PROP_DELIVERY)
     io_stream_connection_set_delivery (IO_STREAM_CONNECTION (object), g_value_get_enum (value));
+  else if (prop_id == PROP_RESUME)
+    io_stream_connection_set_resume (IO_STREAM_CONNECTION (object), g_value_get_boolean (value));
   else
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
 }
@@ -349,6 +418,44 @@ define_statistics (void)
 }
 
 static void
+define_resuming (void)
+{
+  /**
+   * IOStreamConnection:resume:
+   *
+   * Whether the connection outlives its owner: see
+   * [Resuming][io-stream-connection-resuming].
+   *
+   * Since: 1.0
+   */
+  properties[PROP_RESUME] =
+    g_param_spec_boolean ("resume", NULL, NULL, FALSE,
+                          G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
+
+  /**
+   * IOStreamConnection:waiting:
+   *
+   * Whether the owner is gone and the next one is waited for. It is so before
+   * #IOConnection::disconnected is emitted, and until
+   * #IOStreamConnection::resumed.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_WAITING] =
+    g_param_spec_boolean ("waiting", NULL, NULL, FALSE, READABLE);
+
+  /**
+   * IOStreamConnection:generation:
+   *
+   * How many owners have had the stream open for this connection.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_GENERATION] =
+    g_param_spec_uint ("generation", NULL, NULL, 0, G_MAXUINT, 0, READABLE);
+}
+
+static void
 io_stream_connection_class_init (IOStreamConnectionClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
@@ -360,6 +467,7 @@ io_stream_connection_class_init (IOStreamConnectionClass *klass)
 
   define_properties ();
   define_statistics ();
+  define_resuming ();
   g_object_class_install_properties (object_class, N_PROPS, properties);
 
   /**
@@ -396,6 +504,7 @@ io_stream_connection_class_init (IOStreamConnectionClass *klass)
     g_signal_new ("buffers-changed", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST,
                   G_STRUCT_OFFSET (IOStreamConnectionClass, buffers_changed),
                   NULL, NULL, NULL, G_TYPE_NONE, 0);
+  _io_stream_connection_class_init_resume (klass);
 }
 
 static void
@@ -410,6 +519,7 @@ io_stream_connection_init (IOStreamConnection *self)
   priv->mode = IO_STREAM_MODE_OUTPUT;
   priv->notify_in_context = TRUE;
   priv->fork_count = _io_fork_count ();
+  _io_stream_connection_init_resume (self);
   _io_connection_set_hooks (IO_CONNECTION (self), &_io_stream_connection_hooks);
 }
 

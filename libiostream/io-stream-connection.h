@@ -24,6 +24,7 @@ G_DECLARE_DERIVABLE_TYPE (IOStreamConnection, io_stream_connection, IO, STREAM_C
  * @parent_class: the parent class
  * @output_available: class handler of #IOStreamConnection::output-available
  * @buffers_changed: class handler of #IOStreamConnection::buffers-changed
+ * @resumed: class handler of #IOStreamConnection::resumed
  *
  * The virtual methods of #IOStreamConnection.
  *
@@ -34,9 +35,11 @@ struct _IOStreamConnectionClass {
 
   void (*output_available) (IOStreamConnection *self);
   void (*buffers_changed)  (IOStreamConnection *self);
+  void (*resumed)          (IOStreamConnection *self,
+                            guint               generation);
 
   /*< private >*/
-  gpointer _reserved[8];
+  gpointer _reserved[7];
 };
 
 /**
@@ -63,6 +66,22 @@ IOStreamConnection  *io_stream_connection_new_for_socket            (GSocket    
                                                                      GError                         **error) G_GNUC_WARN_UNUSED_RESULT;
 IO_AVAILABLE_IN_ALL
 IOStreamConnection  *io_stream_connection_new_for_stream            (IOStream                        *stream,
+                                                                     GError                         **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+IOStreamConnection  *io_stream_connection_await_name                (const char                      *name,
+                                                                     guint                            options,
+                                                                     gint64                           timeout,
+                                                                     GCancellable                    *cancellable,
+                                                                     GError                         **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+void                 io_stream_connection_await_name_async          (const char                      *name,
+                                                                     guint                            options,
+                                                                     gint64                           timeout,
+                                                                     GCancellable                    *cancellable,
+                                                                     GAsyncReadyCallback              callback,
+                                                                     gpointer                         user_data);
+IO_AVAILABLE_IN_ALL
+IOStreamConnection  *io_stream_connection_await_name_finish         (GAsyncResult                    *result,
                                                                      GError                         **error) G_GNUC_WARN_UNUSED_RESULT;
 IO_AVAILABLE_IN_ALL
 IOStreamConnection  *io_stream_connection_open_stream               (IOStream                        *stream,
@@ -135,6 +154,15 @@ IO_AVAILABLE_IN_ALL
 gboolean             io_stream_connection_set_mode_finish                 (IOStreamConnection               *self,
                                                                            GAsyncResult                     *result,
                                                                            GError                          **error);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_connection_get_resume                      (IOStreamConnection               *self);
+IO_AVAILABLE_IN_ALL
+void                 io_stream_connection_set_resume                      (IOStreamConnection               *self,
+                                                                           gboolean                          resume);
+IO_AVAILABLE_IN_ALL
+gboolean             io_stream_connection_is_waiting                      (IOStreamConnection               *self);
+IO_AVAILABLE_IN_ALL
+guint                io_stream_connection_get_generation                  (IOStreamConnection               *self);
 IO_AVAILABLE_IN_ALL
 IOStreamState        io_stream_connection_get_state                       (IOStreamConnection               *self);
 

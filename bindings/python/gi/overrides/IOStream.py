@@ -430,12 +430,15 @@ class StreamConnection(IOStream.StreamConnection):
             if started and self._iostream_is_running():
                 self._iostream_try(self.stop)
         finally:
-            if self.is_open():
+            if self.is_open() or self.is_waiting():
                 self._iostream_try(self.close)
 
     def _iostream_is_running(self):
         return self.get_state() in (IOStream.StreamState.RUNNING,
                                     IOStream.StreamState.SUSPENDED)
+
+    def _iostream_is_going_on(self):
+        return self._iostream_is_running() or self.is_waiting()
 
     def start(self, cancellable=None):
         """As in C."""
@@ -453,7 +456,7 @@ class StreamConnection(IOStream.StreamConnection):
     def __iter__(self):
         """Starts the stream if it is not running, and iterates over its
         frames until the owner stops it. Raises GLib.Error if the owner
-        died."""
+        died; with the property `resume` it goes on with the next one."""
         self._iostream_start()
         return _iostream.Frames(self, StreamConnection._iostream_wait)
 
@@ -480,14 +483,14 @@ class StreamConnection(IOStream.StreamConnection):
         """The next frame, or None at the end or the deadline."""
         while True:
             try:
-                if self.prepare_wait() and self._iostream_is_running():
+                if self.prepare_wait() and self._iostream_is_going_on():
                     self._iostream_poll(deadline)
             finally:
                 self.finish_wait()
             frame = _iostream.take(self)
             if frame is not None:
                 return frame
-            if not self._iostream_is_running():
+            if not self._iostream_is_going_on():
                 return self._iostream_end()
             if deadline is not None and time.monotonic() >= deadline:
                 return None
