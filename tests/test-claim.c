@@ -4,7 +4,6 @@
 
 #include "io-claim-private.h"
 #include "io-region-private.h"
-#include "io-revocation-private.h"
 
 #define COUNT 8
 
@@ -465,6 +464,67 @@ test_storm (gconstpointer data)
   g_test_message ("the client took %" G_GUINT64_FORMAT " of %d", taken, N_STORM);
 }
 
+/* Both go for the same few entries at the same moment, again and again. */
+
+#define N_DUELS 20000
+
+typedef struct {
+  Ends   ends;
+  gint   begun;           /* atomic: rounds */
+  gint   ended;           /* atomic: likewise, by the client */
+  guint8 taken[COUNT];
+} Duel;
+
+static gpointer
+duel_client (gpointer user_data)
+{
+  Duel *duel = user_data;
+
+  for (gint round = 1; round <= N_DUELS; round++)
+    {
+      IOStreamBufferQueueEntry entry;
+
+      while (g_atomic_int_get (&duel->begun) != round)
+        g_thread_yield ();
+      while (_io_claim_take (&duel->ends.client, &duel->ends.ring, &entry) == IO_CLAIM_ENTRY)
+        duel->taken[entry.sequence % COUNT]++;
+      g_atomic_int_set (&duel->ended, round);
+    }
+
+  return NULL;
+}
+
+static void
+test_duel (void)
+{
+  g_autofree Duel *duel = g_new0 (Duel, 1);
+  GThread *thread;
+
+  ends_init (&duel->ends, IO_REGION_START_INDEX);
+  thread = g_thread_new ("client", duel_client, duel);
+  for (gint round = 1; round <= N_DUELS; round++)
+    {
+      guint8 withdrawn[COUNT] = { 0, };
+
+      memset (duel->taken, 0, sizeof duel->taken);
+      put (&duel->ends, COUNT);
+      g_atomic_int_set (&duel->begun, round);
+      while (duel->ends.owner.seen < duel->ends.output.index)
+        {
+          IOClaimSpan span;
+
+          g_assert_true (_io_claim_withdraw (&duel->ends.owner, &duel->ends.output, 1, &span));
+          for (guint64 i = span.from; i < span.to; i++)
+            withdrawn[(i - duel->ends.start) % COUNT]++;
+        }
+      while (g_atomic_int_get (&duel->ended) != round)
+        g_thread_yield ();
+      for (guint i = 0; i < COUNT; i++)
+        g_assert_cmpuint (withdrawn[i] + duel->taken[i], ==, 1);
+    }
+  g_thread_join (thread);
+}
+
 /* A client that does nothing but write the word, as fast as it can, values that
  * are possible among them. */
 
@@ -546,92 +606,6 @@ test_attack (void)
   g_thread_join (thread);
 }
 
-static void
-test_revocation (void)
-{
-  g_autofree IOAbiRegion *page = g_malloc0 (sizeof (IOAbiRegion));
-  static const guint32 numbers[] = { 0, 5, 0x7fffffff, 0x80000000, 0xffffffff };
-
-  for (guint i = 0; i < G_N_ELEMENTS (numbers); i++)
-    {
-      guint32 before = numbers[i];
-
-      atomic_store (&page->revoked_before, 0);
-      g_assert_false (_io_revocation_covers (page, before));
-      g_assert_false (_io_revocation_covers (page, before - 1));
-      g_assert_false (_io_revocation_is_stale (page, before + 0x7fffffff));
-
-      _io_revocation_store (page, before);
-      g_assert_true (_io_revocation_covers (page, before - 1));
-      g_assert_true (_io_revocation_covers (page, before - 0x40000000));
-      g_assert_false (_io_revocation_covers (page, before));
-      g_assert_false (_io_revocation_covers (page, before + 0x40000000));
-
-      g_assert_false (_io_revocation_is_stale (page, before));
-      g_assert_false (_io_revocation_is_stale (page, before + IO_REVOCATION_SPAN));
-      g_assert_true (_io_revocation_is_stale (page, before + IO_REVOCATION_SPAN + 1));
-      _io_revocation_store (page, before + 1);
-      g_assert_false (_io_revocation_is_stale (page, before + IO_REVOCATION_SPAN + 1));
-    }
-}
-
-/* One thread fills a buffer again and again, and revokes it before; the other
- * copies it. No copy that it believes is of something else. */
-
-#define N_WORDS 64
-
-typedef struct {
-  IOAbiRegion     *page;
-  _Atomic guint32  lent;
-  _Atomic guint32  words[N_WORDS];
-  gboolean         done;  /* atomic */
-} Reading;
-
-static gpointer
-read_thread (gpointer user_data)
-{
-  Reading *reading = user_data;
-  guint32 copy[N_WORDS];
-
-  while (!g_atomic_int_get (&reading->done))
-    {
-      guint32 number = atomic_load_explicit (&reading->lent, memory_order_acquire);
-
-      for (guint i = 0; i < N_WORDS; i++)
-        copy[i] = atomic_load_explicit (&reading->words[i], memory_order_relaxed);
-      if (_io_revocation_covers (reading->page, number))
-        continue;
-      for (guint i = 0; i < N_WORDS; i++)
-        g_assert_cmpuint (copy[i], ==, number);
-    }
-
-  return NULL;
-}
-
-static void
-test_revocation_storm (void)
-{
-  g_autofree IOAbiRegion *page = g_malloc0 (sizeof (IOAbiRegion));
-  g_autofree Reading *reading = g_new0 (Reading, 1);
-  guint32 first = G_MAXUINT32 - 50000;
-  GThread *thread;
-
-  reading->page = page;
-  for (guint i = 0; i < N_WORDS; i++)
-    atomic_store (&reading->words[i], first);
-  atomic_store (&reading->lent, first);
-  thread = g_thread_new ("reader", read_thread, reading);
-  for (guint32 number = first + 1; number != first + 100000; number++)
-    {
-      _io_revocation_store (reading->page, number);
-      for (guint i = 0; i < N_WORDS; i++)
-        atomic_store_explicit (&reading->words[i], number, memory_order_relaxed);
-      atomic_store_explicit (&reading->lent, number, memory_order_release);
-    }
-  g_atomic_int_set (&reading->done, TRUE);
-  g_thread_join (thread);
-}
-
 int
 main (int   argc,
       char *argv[])
@@ -654,9 +628,8 @@ main (int   argc,
   g_test_add_data_func ("/claim/storm/often", GUINT_TO_POINTER (3), test_storm);
   g_test_add_data_func ("/claim/storm/seldom", GUINT_TO_POINTER (99), test_storm);
   g_test_add_data_func ("/claim/storm/never", GUINT_TO_POINTER (G_MAXINT32), test_storm);
+  g_test_add_func ("/claim/duel", test_duel);
   g_test_add_func ("/claim/attack", test_attack);
-  g_test_add_func ("/claim/revocation", test_revocation);
-  g_test_add_func ("/claim/revocation/storm", test_revocation_storm);
 
   return g_test_run ();
 }
