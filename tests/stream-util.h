@@ -155,6 +155,64 @@ stream_util_catch_up (IOWorkLoop *loop)
     stream_util_run (loop, stream_util_do_nothing_cb, NULL);
 }
 
+/* A child inherits the locks that other threads hold when it is made, those of
+ * GLib as well, and nobody gives them back there. So the owner stands still
+ * meanwhile where it holds none. */
+typedef struct {
+  GMutex   lock;
+  GCond    cond;
+  gboolean parked;
+  gboolean goes_on;
+} StreamPark;
+
+static inline gboolean
+stream_util_park_cb (gpointer data)
+{
+  StreamPark *park = data;
+
+  g_mutex_lock (&park->lock);
+  park->parked = TRUE;
+  g_cond_broadcast (&park->cond);
+  while (!park->goes_on)
+    g_cond_wait (&park->cond, &park->lock);
+  park->parked = FALSE;
+  g_cond_broadcast (&park->cond);
+  g_mutex_unlock (&park->lock);
+
+  return G_SOURCE_REMOVE;
+}
+
+static inline void
+stream_util_park (IOWorkLoop *loop,
+                  StreamPark *park)
+{
+  g_autoptr (GSource) source = NULL;
+
+  memset (park, 0, sizeof *park);
+  if (loop == NULL)
+    return;
+
+  source = g_idle_source_new ();
+  g_source_set_priority (source, G_PRIORITY_DEFAULT);
+  g_source_set_callback (source, stream_util_park_cb, park, NULL);
+  g_source_attach (source, io_work_loop_get_context (loop));
+  g_mutex_lock (&park->lock);
+  while (!park->parked)
+    g_cond_wait (&park->cond, &park->lock);
+  g_mutex_unlock (&park->lock);
+}
+
+static inline void
+stream_util_go_on (StreamPark *park)
+{
+  g_mutex_lock (&park->lock);
+  park->goes_on = TRUE;
+  g_cond_broadcast (&park->cond);
+  while (park->parked)
+    g_cond_wait (&park->cond, &park->lock);
+  g_mutex_unlock (&park->lock);
+}
+
 static inline gboolean
 stream_util_has_clients_cb (gpointer service)
 {

@@ -302,18 +302,24 @@ typedef struct {
   IOBell         *bell;
   _Atomic guint   published;
   _Atomic guint   taken;
+  _Atomic guint   total;
 } Handover;
 
+/* As many as there is time for, where one is a change of thread each. */
 #define N_HANDOVERS 100000
+#define MAX_TIME    (5 * G_USEC_PER_SEC)
 
 static gpointer
 publish_thread (gpointer data)
 {
   Handover *handover = data;
+  gint64 end = g_get_monotonic_time () + MAX_TIME;
   guint i;
 
-  for (i = 1; i <= N_HANDOVERS; i++)
+  for (i = 1; i <= handover->total; i++)
     {
+      if (g_get_monotonic_time () >= end)
+        handover->total = i;
       atomic_store_explicit (&handover->published, i, memory_order_release);
       _io_bell_ring (handover->bell);
       if (i % 3 == 0)
@@ -331,13 +337,13 @@ test_bell_no_lost_wake_up (Fixture       *fixture,
                            gconstpointer  user_data)
 {
   IOBell *sleeper = &fixture->bells[0];
-  Handover handover = { .bell = &fixture->bells[1] };
+  Handover handover = { .bell = &fixture->bells[1], .total = N_HANDOVERS };
   GThread *thread = g_thread_new ("publisher", publish_thread, &handover);
   guint seen = 0;
   guint sleeps = 0;
   guint rings = 0;
 
-  while (seen < N_HANDOVERS)
+  while (seen < handover.total)
     {
       struct pollfd pollfd = { sleeper->fd, POLLIN, 0 };
 
@@ -400,7 +406,7 @@ test_bell_fork (void)
 
 typedef struct {
   IOBell           *ringer;
-  guint32           n_races;
+  _Atomic guint32   n_races;
   _Atomic guint32   published;
   _Atomic guint32   begun;      /* race that may be run */
   _Atomic guint32   ended;      /* race that the ringer has run */
@@ -444,6 +450,7 @@ test_fences (void)
   IOBell sleeper, ringer;
   /* Where only one thread runs at a time there is nothing to race. */
   Race race = { &ringer, g_getenv ("IOSTREAM_TEST_VALGRIND") != NULL ? 100 : 300000, 0, };
+  gint64 end = g_get_monotonic_time () + MAX_TIME;
   GThread *thread;
   guint n_lost = 0;
 
@@ -455,6 +462,8 @@ test_fences (void)
     {
       guint32 seen;
 
+      if (i % 64 == 0 && g_get_monotonic_time () >= end)
+        race.n_races = i;
       atomic_store_explicit (&race.begun, i, memory_order_release);
       for (volatile guint delay = 0; delay < i % 64; delay++)
         ;

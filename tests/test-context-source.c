@@ -26,6 +26,7 @@ struct _Client {
   IOBell              peer;
   guint               seen;       /* at the last dispatch */
   atomic_uint         taken;
+  atomic_uint         total;      /* that will be published */
   guint               batch;      /* entries per dispatch, 0: takes nothing */
   guint               n_dispatches;
   guint               n_hang_ups;
@@ -677,16 +678,21 @@ test_source_leaves (void)
     ;
 }
 
+/* As many as there is time for, where one is a change of thread each. */
 #define N_HANDOVERS 100000
+#define MAX_TIME    (5 * G_USEC_PER_SEC)
 
 static gpointer
 publish_thread (gpointer data)
 {
   Client *client = data;
+  gint64 end = g_get_monotonic_time () + MAX_TIME;
   guint i;
 
-  for (i = 0; i < N_HANDOVERS; i++)
+  for (i = 0; i < client->total; i++)
     {
+      if (g_get_monotonic_time () >= end)
+        client->total = i + 1;
       publish (client);
       if (i % 7 == 0)
         while (atomic_load (&client->taken) + 3 < i)
@@ -708,12 +714,13 @@ loop_thread (gpointer data)
   for (i = 0; i < n; i++)
     {
       clients[i] = client_new (context);
+      clients[i]->total = N_HANDOVERS;
       threads[i] = g_thread_new ("publish", publish_thread, clients[i]);
     }
 
   /* A lost wake-up ends in the time-out of the test. */
   for (i = 0; i < n; i++)
-    while (clients[i]->taken < N_HANDOVERS)
+    while (clients[i]->taken < clients[i]->total)
       g_main_context_iteration (context, TRUE);
 
   for (i = 0; i < n; i++)

@@ -656,10 +656,12 @@ static void
 test_fork (Fixture       *fixture,
            gconstpointer  data)
 {
+  StreamPark park;
   pid_t pid;
   int status;
 
   handle (fixture, fixture->client, 1);
+  stream_util_park (fixture->loop, &park);
   pid = fork ();
   if (pid == 0)
     {
@@ -674,6 +676,7 @@ test_fork (Fixture       *fixture,
       g_assert_cmpint (io_shared_interrupt_controller_get_fd (fixture->client), ==, -1);
       _exit (0);
     }
+  stream_util_go_on (&park);
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   g_assert_true (WIFEXITED (status) && WEXITSTATUS (status) == 0);
 

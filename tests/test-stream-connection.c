@@ -980,6 +980,17 @@ iterate_in_child (gpointer data)
   g_object_unref (pair->client);
 }
 
+static void
+try_in_child (StreamPair *pair,
+              void      (*func) (gpointer data))
+{
+  StreamPark park;
+
+  stream_util_park (pair->loop, &park);
+  run_in_child (func, pair);
+  stream_util_go_on (&park);
+}
+
 /* Nothing crashes in the child, and the parent goes on. */
 static void
 test_fork (StreamPair    *pair,
@@ -990,10 +1001,10 @@ test_fork (StreamPair    *pair,
   g_signal_connect (pair->client, "disconnected", G_CALLBACK (disconnected_cb), pair);
   stream_util_send (pair->stream, 1);
   stream_util_send (pair->stream, 2);
-  run_in_child (use_in_child, pair);
-  run_in_child (iterate_in_child, pair);
+  try_in_child (pair, use_in_child);
+  try_in_child (pair, iterate_in_child);
   stream_util_take (pair->client, 1, &entry);
-  run_in_child (use_in_child, pair);
+  try_in_child (pair, use_in_child);
   stream_util_return (pair->client, &entry);
   stream_util_take (pair->client, 2, &entry);
   stream_util_return (pair->client, &entry);

@@ -27,15 +27,19 @@ static void
 in_child (void     (*func) (StreamPair *pair),
           StreamPair *pair)
 {
-  pid_t pid = fork ();
+  StreamPark park;
   int status;
+  pid_t pid;
 
+  stream_util_park (pair->loop, &park);
+  pid = fork ();
   g_assert_cmpint (pid, >=, 0);
   if (pid == 0)
     {
       func (pair);
       _exit (0);
     }
+  stream_util_go_on (&park);
 
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   g_assert_true (WIFEXITED (status));
