@@ -287,7 +287,6 @@ _io_stream_break_link (IOStream     *self,
                        IOStreamLink *link)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
-  IOStreamState previous = priv->state;
 
   g_mutex_lock (&priv->lock);
   if (priv->fork_count == _io_fork_count ())
@@ -304,7 +303,7 @@ _io_stream_break_link (IOStream     *self,
 
   priv->pool_used = priv->pool_used || priv->peer_access == IO_STREAM_PEER_ACCESS_READ_WRITE;
   _io_stream_link_free (link);
-  if (priv->state != previous)
+  if (priv->state != priv->told_state)
     _io_stream_publish_state (self);
 }
 
@@ -356,7 +355,10 @@ _io_stream_set_ready (IOStream      *self,
   g_mutex_unlock (&priv->lock);
 
   _io_notification_port_attach (link->port, _io_service_get_context (IO_SERVICE (self)));
-  _io_stream_publish_state (self);
+  if (priv->state != priv->told_state)
+    _io_stream_publish_state (self);
+  else
+    _io_stream_publish_links (priv);
 
   return TRUE;
 }

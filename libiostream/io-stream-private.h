@@ -27,6 +27,7 @@ typedef struct {
 
   /* in the thread of the stream */
   gboolean           changing;      /* a state method of the subclass runs */
+  IOStreamState      told_state;    /* as published last */
   gboolean           in_sync;       /* a synchronous input callback runs */
   IOMemoryBacking   *pool;          /* memory of the buffers made by the stream */
   gboolean           pool_used;     /* a client could write it: replace it */
@@ -141,6 +142,8 @@ IOStreamState    _io_stream_sum_states      (IOStreamPrivate *priv,
                                              IOStreamLink  *except);
 void             _io_stream_store_state     (IOStreamPrivate *priv,
                                              IOStreamState    state);
+/* To each client its own state, and to all others that of the stream. */
+void             _io_stream_publish_links   (IOStreamPrivate *priv);
 void             _io_stream_publish_state   (IOStream      *self);
 /* @client: whose state, NULL for that of all. */
 gboolean         _io_stream_change_state    (IOStream      *self,

@@ -40,8 +40,8 @@ _io_stream_sum_states (IOStreamPrivate *priv,
 
 /* In the owner's page, where a client finds it that never looks at its control
  * socket. */
-static void
-publish_links (IOStreamPrivate *priv)
+void
+_io_stream_publish_links (IOStreamPrivate *priv)
 {
   g_mutex_lock (&priv->lock);
   for (guint i = 0; i < priv->links->len && priv->fork_count == _io_fork_count (); i++)
@@ -62,7 +62,8 @@ _io_stream_publish_state (IOStream *self)
   IOStreamPrivate *priv = _io_stream_get_private (self);
   g_autoptr (GEnumClass) states = g_type_class_ref (IO_TYPE_STREAM_STATE);
 
-  publish_links (priv);
+  priv->told_state = priv->state;
+  _io_stream_publish_links (priv);
   io_service_set_attribute (IO_SERVICE (self), "state",
                             g_variant_new_string (g_enum_get_value (states, (int) priv->state)->value_nick));
   g_object_notify (G_OBJECT (self), "state");
@@ -262,7 +263,7 @@ run_change (IOStream       *self,
 
   if (sum == previous)
     {
-      publish_links (priv);
+      _io_stream_publish_links (priv);
       return TRUE;
     }
 

@@ -15,6 +15,7 @@ typedef struct {
   int                 n_started;
   int                 n_stopped;
   int                 n_suspended;
+  int                 n_told;       /* times that the state was told */
   gboolean            refuses;
 } Fixture;
 
@@ -75,6 +76,14 @@ counting_init (Counting *self)
 }
 
 static void
+state_cb (IOStream   *stream,
+          GParamSpec *pspec,
+          Fixture    *fixture)
+{
+  g_atomic_int_inc (&fixture->n_told);
+}
+
+static void
 make (Fixture            *fixture,
       guint               n_buffers,
       IOStreamPeerAccess  access,
@@ -82,7 +91,9 @@ make (Fixture            *fixture,
 {
   g_autoptr (GError) error = NULL;
 
+  /* GLib keeps a descriptor for each of these, once. */
   g_main_context_iteration (NULL, FALSE);
+  g_type_ensure (G_TYPE_TASK);
   fixture->n_fds = count_fds ();
   fixture->loop = stream_util_new_loop ();
   fixture->stream = g_initable_new (counting_get_type (), NULL, &error,
@@ -91,6 +102,7 @@ make (Fixture            *fixture,
                                     "mode", mode, "peer-access", access, NULL);
   g_assert_no_error (error);
   ((Counting *) fixture->stream)->fixture = fixture;
+  g_signal_connect (fixture->stream, "notify::state", G_CALLBACK (state_cb), fixture);
   g_assert_true (io_service_register (IO_SERVICE (fixture->stream), &error));
   g_assert_no_error (error);
 }
@@ -272,6 +284,67 @@ test_states (Fixture       *fixture,
   g_assert_cmpint (g_atomic_int_get (&fixture->n_stopped), ==, 2);
   stream_util_close (fixture->clients[0]);
   g_assert_cmpint (io_stream_get_state (fixture->stream), ==, IO_STREAM_STATE_CLOSED);
+}
+
+/* What concerns one client only is not told as the state of the stream. */
+static void
+test_told (Fixture       *fixture,
+           gconstpointer  data)
+{
+  for (guint i = 0; i < 3; i++)
+    join_and_start (fixture, i, IO_STREAM_DELIVERY_BLOCK);
+  g_assert_cmpint (fixture->n_told, ==, 2);
+  stream_util_assert_works (io_stream_connection_suspend (fixture->clients[0], NULL, err));
+  stream_util_assert_works (io_stream_connection_stop (fixture->clients[1], NULL, err));
+  stream_util_close (fixture->clients[1]);
+  g_assert_cmpint (fixture->n_told, ==, 2);
+  stream_util_close (fixture->clients[2]);
+  g_assert_cmpint (fixture->n_told, ==, 3);
+  stream_util_close (fixture->clients[0]);
+  g_assert_cmpint (fixture->n_told, ==, 4);
+}
+
+static void
+closes_cb (IOConnection *connection,
+           guint         type,
+           GVariant     *argument,
+           gpointer      data)
+{
+  if (type == IO_SERVICE_MESSAGE_REQUESTING_CLOSE)
+    io_connection_close_async (connection, NULL, NULL, NULL);
+}
+
+static void
+opened_cb (GObject      *source,
+           GAsyncResult *result,
+           gpointer      data)
+{
+  stream_util_assert_works (io_connection_open_finish (IO_CONNECTION (source), result, err));
+  *(gboolean *) data = TRUE;
+}
+
+/* One that wants it for itself asks all who share it, and gets it from the
+ * last. */
+static void
+test_seize (Fixture       *fixture,
+            gconstpointer  data)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean opened = FALSE;
+
+  for (guint i = 0; i < 3; i++)
+    {
+      join_and_start (fixture, i, IO_STREAM_DELIVERY_BLOCK);
+      g_signal_connect (fixture->clients[i], "service-message", G_CALLBACK (closes_cb), NULL);
+    }
+  fixture->clients[3] = stream_util_connect (fixture->stream, &error);
+  g_assert_no_error (error);
+  io_connection_open_async (IO_CONNECTION (fixture->clients[3]), IO_SERVICE_OPEN_SEIZE, NULL, opened_cb, &opened);
+  stream_util_iterate_until (opened);
+  for (guint i = 0; i < 3; i++)
+    g_assert_cmpint (io_stream_connection_get_state (fixture->clients[i]), ==, IO_STREAM_STATE_CLOSED);
+  stream_util_start (fixture->clients[3]);
+  stream_util_assert_fails (try_open (fixture, 0, 0, IO_STREAM_OPEN_SHARED, err), IO_STREAM_ERROR_EXCLUSIVE_ACCESS);
 }
 
 static gboolean
@@ -593,6 +666,8 @@ main (int    argc,
   ADD ("everybody", set_up, test_everybody);
   ADD ("exclusive", set_up, test_exclusive);
   ADD ("states", set_up, test_states);
+  ADD ("told", set_up, test_told);
+  ADD ("seize", set_up, test_seize);
   ADD ("owner", set_up, test_owner);
   ADD ("stopped", set_up, test_stopped);
   ADD ("block", set_up, test_block);
