@@ -133,7 +133,7 @@ become_usable (IOStreamConnection *self)
 
   priv->state_seen = IO_STREAM_STATE_STOPPED;
   _io_stream_connection_note_open (self);
-  if (priv->notify_in_context)
+  if (priv->notify_in_context && !io_stream_connection_is_waiting (self))
     _io_notification_port_attach (priv->port, _io_connection_get_context (IO_CONNECTION (self)));
   _io_stream_connection_poke (self);
 

@@ -61,7 +61,8 @@ _io_stream_connection_class_init_resume (IOStreamConnectionClass *klass)
    *
    * Emitted in the context of the connection when another owner has the stream
    * open for it, after the #IOConnection::disconnected of the last one. If this
-   * client had started the stream, it is started. Buffers, sequence numbers and
+   * client had started the stream, it is started, and its output is announced
+   * after this. Buffers, sequence numbers and
    * #IOStreamConnection:lost are those of the new owner; a program that waits by
    * itself may have taken some of its entries before. If several owners came
    * and went since the context ran last, only the last is told of.
@@ -95,6 +96,16 @@ forget_tellings (IOStreamResume *resume)
   g_clear_error (&resume->end_reason);
 }
 
+/* The news of the owner come before its entries. */
+static void
+announce_from_now (IOStreamConnection *self)
+{
+  IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+
+  if (priv->usable && priv->notify_in_context && !_io_notification_port_is_attached (priv->port))
+    _io_notification_port_attach (priv->port, _io_connection_get_context (IO_CONNECTION (self)));
+}
+
 static void
 tell (IOStreamConnection *self)
 {
@@ -110,6 +121,7 @@ tell (IOStreamConnection *self)
 
   resume->resumed_due = FALSE;
   g_signal_emit (self, resumed_signal, 0, resume->generation);
+  announce_from_now (self);
 }
 
 static void
@@ -485,7 +497,10 @@ io_stream_connection_set_resume (IOStreamConnection *self,
     return;
 
   if (!resume)
-    _io_stream_connection_drop_resume (self);
+    {
+      _io_stream_connection_drop_resume (self);
+      announce_from_now (self);
+    }
   get_resume (self)->on = !!resume;
   if (can_resume (self) && io_connection_is_open (IO_CONNECTION (self)))
     ensure_wait (self, NULL);

@@ -64,6 +64,49 @@ run_owner (void)
   return 0;
 }
 
+static gboolean
+refuse_cb (IOService    *service,
+           IOUserClient *client,
+           gpointer      user_data)
+{
+  return FALSE;
+}
+
+/* Ends each connection as soon as it is open. */
+static void
+kick_cb (IOService    *service,
+         IOUserClient *client,
+         gpointer      user_data)
+{
+  io_user_client_terminate (client, NULL);
+}
+
+/* Streams that nobody gets far with. */
+static int
+run_hostile (gboolean refuses)
+{
+  IOWorkLoop *loop = io_work_loop_new ("owner");
+  g_autoptr (GError) error = NULL;
+  g_autofree char *order = NULL;
+  IOStream *stream = g_initable_new (IO_TYPE_STREAM, NULL, &error, "name", "test", "work-loop", loop,
+                                     "buffer-count", 1, "data-size", (guint64) DATA_SIZE, NULL);
+
+  g_assert_no_error (error);
+  if (refuses)
+    g_signal_connect (stream, "authorize", G_CALLBACK (refuse_cb), NULL);
+  else
+    g_signal_connect (stream, "client-opened", G_CALLBACK (kick_cb), NULL);
+  g_assert_true (io_service_register (IO_SERVICE (stream), &error));
+  peer_say ("ready");
+  order = peer_take_order ();
+  io_service_terminate (IO_SERVICE (stream));
+  io_work_loop_shut_down (loop);
+  g_object_unref (stream);
+  g_object_unref (loop);
+
+  return 0;
+}
+
 /* Something that has the name, and is no stream. */
 static int
 run_other (void)
@@ -594,6 +637,69 @@ test_wrong_class (Fixture       *fixture,
   end_peer (peer);
 }
 
+static void
+test_refused (Fixture       *fixture,
+              gconstpointer  data)
+{
+  Peer *peer = spawn ("owner");
+  IOStreamConnection *client = open_resuming (fixture);
+
+  peer_kill (peer);
+  peer = spawn ("refuser");
+  stream_util_iterate_until (g_error_matches (fixture->error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED));
+  g_assert_false (io_stream_connection_is_waiting (client));
+  g_assert_cmpuint (fixture->n_resumed, ==, 0);
+  g_assert_error (io_connection_get_error (IO_CONNECTION (client)), IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED);
+
+  g_assert_finalize_object (client);
+  end_peer (peer);
+}
+
+/* Somebody else was quicker. */
+static void
+test_taken (Fixture       *fixture,
+            gconstpointer  data)
+{
+  Peer *peer = spawn ("owner");
+  IOStreamConnection *client = open_resuming (fixture);
+  IOStreamConnection *other;
+
+  peer_kill (peer);
+  peer = spawn ("owner");
+  other = stream_util_open ("test");
+  stream_util_iterate_until (g_error_matches (fixture->error, IO_STREAM_ERROR, IO_STREAM_ERROR_EXCLUSIVE_ACCESS));
+  g_assert_false (io_stream_connection_is_waiting (client));
+
+  g_assert_finalize_object (client);
+  g_assert_finalize_object (other);
+  end_peer (peer);
+}
+
+/* An owner that ends each connection is not asked for ever, and does not keep
+ * the next one from being found. */
+static void
+test_kicked (Fixture       *fixture,
+             gconstpointer  data)
+{
+  Peer *peer = spawn ("owner");
+  IOStreamConnection *client = open_resuming (fixture);
+  guint generation;
+
+  peer_kill (peer);
+  peer = spawn ("kicker");
+  stream_util_iterate_until (fixture->n_disconnected > 0);
+  stream_util_settle ();
+  end_peer (peer);
+  peer = spawn ("owner");
+  g_signal_connect (client, "output-available", G_CALLBACK (output_cb), fixture);
+  stream_util_iterate_until (fixture->n_output > 0);
+  generation = io_stream_connection_get_generation (client);
+  g_assert_cmpuint (generation, >=, 2);
+
+  g_assert_finalize_object (client);
+  end_peer (peer);
+}
+
 /* Somebody has the name again and again, and never answers. */
 static void
 test_come_and_go (Fixture       *fixture,
@@ -719,7 +825,11 @@ main (int    argc,
   if (argc > 2 && g_str_equal (argv[1], "--peer"))
     {
       peer_begin ();
-      return g_str_equal (argv[2], "owner") ? run_owner () : run_other ();
+      if (g_str_equal (argv[2], "owner"))
+        return run_owner ();
+      if (g_str_equal (argv[2], "other"))
+        return run_other ();
+      return run_hostile (g_str_equal (argv[2], "refuser"));
     }
 
   g_test_init (&argc, &argv, NULL);
@@ -737,6 +847,9 @@ main (int    argc,
   ADD ("/stream-resume/look-only", NULL, test_look_only);
   ADD ("/stream-resume/wrong-class/main-loop", NULL, test_wrong_class);
   ADD ("/stream-resume/wrong-class/blocking", "", test_wrong_class);
+  ADD ("/stream-resume/refused", NULL, test_refused);
+  ADD ("/stream-resume/taken", NULL, test_taken);
+  ADD ("/stream-resume/kicked", NULL, test_kicked);
   ADD ("/stream-resume/come-and-go", NULL, test_come_and_go);
   ADD ("/stream-resume/fork", NULL, test_fork);
   ADD ("/stream-resume/no-name", NULL, test_no_name);

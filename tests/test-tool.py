@@ -720,6 +720,25 @@ class TestExamples(ToolCase):
         owner.terminate()
         self.finish(owner)
 
+    def test_resume(self):
+        viewer = self.start_example('resume', 'cam', '3')
+        for n in range(1, 4):
+            camera = self.start_example('camera', 'cam')
+            for what in ('there', 'frames'):
+                self.assertEqual(viewer.stdout.readline().decode(), f'camera {n}: {what}\n')
+            camera.kill() if n == 1 else camera.send_signal(signal.SIGINT)
+            camera.communicate(timeout=TIMEOUT)
+            if n < 3:
+                self.assertEqual(viewer.stdout.readline().decode(), f'camera {n}: gone\n')
+        self.finish(viewer)
+
+    def test_resume_ended_while_it_waits(self):
+        # It may not listen for signals yet: that is an end as well.
+        viewer = self.start_example('resume', 'nobody')
+        viewer.terminate()
+        viewer.communicate(timeout=TIMEOUT)
+        self.assertIn(viewer.returncode, (0, -signal.SIGTERM))
+
     def test_viewer_and_the_end_of_the_camera(self):
         camera = self.start_example('camera', 'cam')
         self.wait_for_name('cam', camera)
