@@ -222,6 +222,8 @@ _io_connection_take_reply (IOConnection         *self,
 
   g_hash_table_steal (priv->calls, GUINT_TO_POINTER (header->serial));
   priv->n_actions -= call->action;
+  if (header->opcode == IO_OPCODE_HELLO && header->status == 0)
+    priv->heard = TRUE;
   if (call->func == NULL)
     _io_call_free (call);
   else

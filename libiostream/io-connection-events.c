@@ -229,7 +229,7 @@ _io_connection_take_event (IOConnection         *self,
 {
   IOConnectionPrivate *priv = _io_connection_get_private (self);
 
-  if (priv->link != IO_LINK_UP)
+  if (!priv->heard)
     return "it speaks before it has said hello";
 
   switch ((int) header->opcode)

@@ -64,7 +64,9 @@ typedef struct {
 
   IOLink                   link;
   IOPhase                  phase;
-  gboolean                 greeted;     /* HELLO was answered well, once */
+  gboolean                 heard;       /* the owner answered HELLO well */
+  gboolean                 greeted;     /* and we know it: what else it says may come
+                                           between */
   gboolean                 owner_open;  /* OPEN was sent and not refused, and
                                            hooks->closed() not called since */
   guint                    open_options; /* of the last OPEN */

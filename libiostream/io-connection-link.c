@@ -538,6 +538,7 @@ _io_connection_attach (IOConnection *self)
   priv->fd_tag = g_source_add_unix_fd (priv->source, g_socket_get_fd (priv->socket), G_IO_IN);
   _io_fork_add_lifeline (g_socket_get_fd (priv->socket));
   priv->link = IO_LINK_GREETING;
+  priv->heard = FALSE;
 }
 
 void
