@@ -60,7 +60,10 @@ typedef struct {
   _Atomic uint32_t generation;
   _Atomic uint32_t open_epoch;
   _Atomic uint32_t mode;
-  uint8_t pad3[128 - 24];
+  _Atomic uint64_t run;        /* of the numbers of loans: the first since the
+                                  client runs (32) | those before that were not
+                                  for it (32), in one store */
+  uint8_t pad3[128 - 32];
 
   /* 0x200: synchronous calls, and the token of the last notification.
    * call_epoch is to the bell of the calls what bell_epoch is to the other. */
@@ -163,6 +166,7 @@ G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, state) == 0x188);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, generation) == 0x18c);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, open_epoch) == 0x190);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, mode) == 0x194);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, run) == 0x198);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, call) == 0x200);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, answer) == 0x208);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiRegion, token) == 0x210);
@@ -213,3 +217,136 @@ G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiInterruptRegion, bell_epoch) == 0x080);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiInterruptRegion, groups) == 0x100);
 G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiInterruptRegion, vectors) == 0x200);
 G_STATIC_ASSERT (IO_ABI_MAX_VECTORS == 4096);
+
+/* What is counted of a stream, written by the owner alone and mapped read-only
+ * by whoever may see it: a header, a row for the stream, and rows for clients.
+ * A row has a version and two copies; what counts is copy (version & 1). The
+ * owner writes the other copy, then the next version: who reads looks at the
+ * version before and after, and never waits for an owner that was interrupted
+ * while it wrote. Times are nanoseconds of CLOCK_MONOTONIC. */
+
+#define IO_ABI_STATISTICS_MAGIC    0x73745349u /* "ISts" */
+#define IO_ABI_STATISTICS_ROWS     256u        /* clients, at most */
+#define IO_ABI_STATISTICS_WORDS    32u
+#define IO_ABI_STATISTICS_NAME     64u
+
+typedef struct {
+  _Atomic uint64_t version;
+  uint8_t          pad0[128 - 8];
+  _Atomic uint64_t copies[2][IO_ABI_STATISTICS_WORDS];
+} IOAbiStatisticsRow;
+
+typedef struct {
+  /* 0x000: read once at attach, never again */
+  _Atomic uint32_t magic;
+  _Atomic uint16_t abi;
+  uint16_t         unused;
+  _Atomic uint32_t row_count;   /* of clients */
+  _Atomic uint32_t page_bytes;
+  uint8_t          pad0[128 - 16];
+
+  /* 0x080 */
+  IOAbiStatisticsRow stream;
+
+  /* 0x300 */
+  IOAbiStatisticsRow clients[];
+} IOAbiStatistics;
+
+/* The words of a copy, for the stream. */
+typedef struct {
+  uint32_t state;
+  uint32_t mode;
+  uint32_t buffers;
+  uint32_t free_buffers;
+  uint32_t owned_buffers;
+  uint32_t lent_buffers;
+  uint32_t arrived_buffers;
+  uint32_t reserve;
+  uint32_t clients;
+  uint32_t max_clients;
+  uint64_t produced;
+  uint64_t delivered;
+  uint64_t returned;
+  uint64_t dropped[8];          /* newest, oldest, latest, allowance, reserve, 0… */
+  uint64_t replayed;
+  uint64_t revoked;
+  uint64_t failures;            /* of acquire */
+  uint64_t last_activity;
+  uint64_t violations;
+  uint64_t reserved[11];
+} IOAbiStatisticsStream;
+
+/* For a client. */
+typedef struct {
+  uint64_t id;                  /* 0: the row is not used */
+  int32_t  pid;
+  uint32_t uid;
+  uint32_t delivery;
+  uint32_t state;
+  uint32_t held;
+  uint32_t queued;
+  uint32_t allowance;
+  uint32_t unused;
+  uint64_t opened;              /* when */
+  uint64_t delivered;
+  uint64_t returned;
+  uint64_t dropped[8];          /* as above */
+  uint64_t replayed;
+  uint64_t revoked;
+  uint64_t held_since;          /* the oldest of those held now; 0: none */
+  uint64_t longest_held;        /* how long, of those that came back */
+  uint64_t last_activity;
+  uint64_t violations;
+  uint8_t  name[IO_ABI_STATISTICS_NAME];
+  uint64_t reserved[2];
+} IOAbiStatisticsClient;
+
+G_STATIC_ASSERT (sizeof (IOAbiStatisticsRow) == 0x280);
+G_STATIC_ASSERT (sizeof (IOAbiStatisticsStream) == IO_ABI_STATISTICS_WORDS * 8);
+G_STATIC_ASSERT (sizeof (IOAbiStatisticsClient) == IO_ABI_STATISTICS_WORDS * 8);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsRow, version) == 0x000);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsRow, copies) == 0x080);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatistics, magic) == 0x000);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatistics, abi) == 0x004);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatistics, row_count) == 0x008);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatistics, page_bytes) == 0x00c);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatistics, stream) == 0x080);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatistics, clients) == 0x300);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, state) == 0x000);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, mode) == 0x004);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, buffers) == 0x008);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, free_buffers) == 0x00c);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, owned_buffers) == 0x010);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, lent_buffers) == 0x014);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, arrived_buffers) == 0x018);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, reserve) == 0x01c);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, clients) == 0x020);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, max_clients) == 0x024);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, produced) == 0x028);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, delivered) == 0x030);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, returned) == 0x038);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, dropped) == 0x040);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, replayed) == 0x080);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, revoked) == 0x088);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, failures) == 0x090);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, last_activity) == 0x098);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsStream, violations) == 0x0a0);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, id) == 0x000);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, pid) == 0x008);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, uid) == 0x00c);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, delivery) == 0x010);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, state) == 0x014);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, held) == 0x018);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, queued) == 0x01c);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, allowance) == 0x020);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, opened) == 0x028);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, delivered) == 0x030);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, returned) == 0x038);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, dropped) == 0x040);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, replayed) == 0x080);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, revoked) == 0x088);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, held_since) == 0x090);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, longest_held) == 0x098);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, last_activity) == 0x0a0);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, violations) == 0x0a8);
+G_STATIC_ASSERT (G_STRUCT_OFFSET (IOAbiStatisticsClient, name) == 0x0b0);

@@ -61,6 +61,8 @@ get_operation (IOOpcode opcode)
       return "Getting the buffers of";
     case IO_OPCODE_GET_SYNC_BELL:
       return "Synchronous input to";
+    case IO_OPCODE_GET_STATISTICS:
+      return "Getting the statistics of";
     case IO_OPCODE_GET_INTERRUPTS:
     case IO_OPCODE_INTERRUPTS_READY:
       return "Getting the interrupts of";
@@ -346,6 +348,7 @@ get_max_fds (const IOPacketHeader *header)
     case IO_OPCODE_GET_QUEUE:
       return MAX_QUEUE_FDS;
     case IO_OPCODE_GET_SYNC_BELL:
+    case IO_OPCODE_GET_STATISTICS:
       return 1;
     case IO_OPCODE_GET_INTERRUPTS:
       return MAX_INTERRUPT_FDS;

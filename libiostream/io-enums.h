@@ -179,6 +179,23 @@ typedef enum /*< flags >*/ {
 } IOStreamDeliveryFlags;
 
 /**
+ * IOStreamStatisticsAccess:
+ * @IO_STREAM_STATISTICS_ACCESS_NONE: nothing
+ * @IO_STREAM_STATISTICS_ACCESS_OWN: what is counted of the stream, and of itself
+ * @IO_STREAM_STATISTICS_ACCESS_ALL: also what is counted of the other clients,
+ *   with their names, processes and users
+ *
+ * What a client may see of the statistics of a stream.
+ *
+ * Since: 1.0
+ */
+typedef enum {
+  IO_STREAM_STATISTICS_ACCESS_NONE,
+  IO_STREAM_STATISTICS_ACCESS_OWN,
+  IO_STREAM_STATISTICS_ACCESS_ALL
+} IOStreamStatisticsAccess;
+
+/**
  * IOServiceOpenFlags:
  * @IO_SERVICE_OPEN_NONE: fail if somebody else has it open
  * @IO_SERVICE_OPEN_SEIZE: ask whoever has it open to close it, and wait for

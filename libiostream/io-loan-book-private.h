@@ -34,6 +34,7 @@ typedef struct {
   guint32     holders;
   guint32     place;     /* in the stack of free ones */
   guint32     n_frees;   /* how often it became free */
+  guint64     since;     /* when it was lent; for the eye alone */
   IOLoanState state;
 } IOLoan;
 

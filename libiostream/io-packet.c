@@ -33,6 +33,7 @@ static const PacketType packet_types[] = {
   { IO_OPCODE_CANCEL,           "(u)",       "()",            NULL    },
   { IO_OPCODE_GET_QUEUE,        "(u)",       "(uuuu)",        NULL    },
   { IO_OPCODE_QUEUE_READY,      "(u)",       "()",            NULL    },
+  { IO_OPCODE_GET_STATISTICS,   "()",        "(ut)",          NULL    },
   { IO_OPCODE_GET_INTERRUPTS,   "()",        "(ut)",          NULL    },
   { IO_OPCODE_INTERRUPTS_READY, "()",        "()",            NULL    },
   { IO_OPCODE_WATCH_ATTRIBUTES, "(b)",       "()",            NULL    },

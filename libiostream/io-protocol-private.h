@@ -77,6 +77,10 @@ typedef enum {
                                        client's end of the bell */
   IO_OPCODE_QUEUE_READY    = 25, /* (u) number -> (): the client has mapped it */
 
+  /* what a stream counts; any connection, open or not */
+  IO_OPCODE_GET_STATISTICS = 26, /* () -> (ut) rows for clients, number of this
+                                    client; one descriptor: the page */
+
   /* interrupts that the service offers; any connection, open or not */
   IO_OPCODE_GET_INTERRUPTS   = 27, /* () -> (ut) vectors, cookie; three
                                       descriptors: the owner's region, the

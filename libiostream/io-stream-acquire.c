@@ -14,13 +14,17 @@ set_no_space_error (IOStream         *self,
                     GError          **error)
 {
   const char *name = io_service_get_name (IO_SERVICE (self));
-  IOStreamLink *link = _io_stream_find_worst_locked (priv);
+  g_autofree char *holders = NULL;
 
-  if (link != NULL)
+  priv->counts.failures++;
+  _io_stream_publish_locked (priv, FALSE);
+  if (error == NULL)
+    return;
+
+  holders = _io_stream_describe_holders_locked (priv);
+  if (holders[0] != '\0')
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_SPACE,
-                 "No buffer of stream “%s” is free: client “%s” (process %d) holds %u of %u",
-                 name, io_user_client_get_client_name (link->client),
-                 io_user_client_get_pid (link->client), link->holder.count, priv->book.count);
+                 "No buffer of stream “%s” is free: %s", name, holders);
   else
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_SPACE,
                  "No buffer of stream “%s” is free: the owner has all %u",

@@ -140,8 +140,11 @@ io_stream_connection_get_received (IOStreamConnection *self)
  * io_stream_connection_get_lost:
  * @self: a connection
  *
- * Gets how many buffers the stream sent while it was open here that never
- * reached this client, as the gaps between the numbers of the loans tell.
+ * Gets how many buffers the stream sent while it ran here that never reached
+ * this client, over all opens, as the gaps between the numbers of the loans
+ * tell, and the owner's word on which numbers were meant for it: what was sent
+ * before it started, or while it had stopped or closed the stream, is not lost.
+ * Those that were missed since the last entry that was taken are not known yet.
  *
  * In the thread of the connection.
  *

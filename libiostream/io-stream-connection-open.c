@@ -228,6 +228,8 @@ _io_stream_connection_detach (IOStreamConnection *self)
   g_hash_table_remove_all (priv->memories);
   priv->held = 0;
   priv->has_sequence = FALSE;
+  priv->has_run = FALSE;
+  priv->next_meant = 0;
   priv->generation = 0;
   priv->blocked = FALSE;
   g_mutex_unlock (&priv->lock);

@@ -6,6 +6,7 @@
 #include "io-notification-port-private.h"
 #include "io-region-private.h"
 #include "io-ring-private.h"
+#include "io-statistics-page-private.h"
 #include "io-stream-buffer-private.h"
 #include "io-stream-connection.h"
 
@@ -79,9 +80,14 @@ typedef struct {
   guint32               next_sequence;
   guint32               first_sequence;
   gboolean              has_sequence;
+  gboolean              has_run;       /* something came that was meant for it */
+  guint32               run_skipped;   /* numbers that were not */
+  guint32               next_meant;    /* entries that were, so far */
   IOSyncBell           *sync_bell;     /* NULL until the first synchronous call */
   gboolean              in_sync;       /* one is made at the moment */
   guint32               sync_number;   /* of the last one */
+  IOStatisticsPage      statistics;    /* once it was asked for */
+  guint64               statistics_id; /* of this client in it */
 
   /* in the thread of the connection */
   IOStreamMode          mode;
@@ -177,6 +183,10 @@ extern const IONotificationPortFuncs _io_stream_connection_port_funcs;
  * the one, without it the other. */
 void          _io_stream_connection_drop_sync_bell_locked (IOStreamConnection *self);
 void          _io_stream_connection_end_sync    (IOStreamConnection *self);
+
+/* Statistics (io-stream-connection-statistics.c) */
+/* The owner is another one: the next look asks it for its page. */
+void          _io_stream_connection_drop_statistics (IOStreamConnection *self);
 
 /* Waiting (io-stream-connection-wait.c) */
 void          _io_stream_connection_reach_state (IOStreamConnection *self,

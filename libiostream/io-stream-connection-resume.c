@@ -383,6 +383,7 @@ _io_stream_connection_note_open (IOStreamConnection *self)
 
   resume->counted = TRUE;
   resume->generation++;
+  _io_stream_connection_drop_statistics (self);
   g_object_notify (G_OBJECT (self), "generation");
 }
 

@@ -120,6 +120,31 @@ find_fault (IOStreamConnectionPrivate      *priv,
   return NULL;
 }
 
+/* The numbers of the loans go on while this client does not run, or does not
+ * have the stream open: the owner says which were not meant for it. What came
+ * before it ran is replayed, and was not lost either. An entry of before a
+ * restart, of which the page tells already, can be counted with what the client
+ * missed meanwhile; the next one puts that right. */
+static void
+count_gap (IOStreamConnectionPrivate *priv,
+           guint32                    sequence)
+{
+  guint64 run = atomic_load_explicit (&priv->peer.page->run, memory_order_relaxed);
+  gint32 missed;
+
+  if ((gint32) (sequence - (guint32) (run >> 32)) >= 0)
+    {
+      priv->run_skipped = (guint32) run;
+      priv->has_run = TRUE;
+    }
+  if (!priv->has_run)
+    return;
+
+  missed = (gint32) (sequence - priv->run_skipped - priv->next_meant);
+  priv->lost = missed < 0 && priv->lost < (guint64) -(gint64) missed ? 0 : priv->lost + (guint64) (gint64) missed;
+  priv->next_meant = sequence - priv->run_skipped + 1;
+}
+
 static void
 count_entry (IOStreamConnectionPrivate      *priv,
              const IOStreamBufferQueueEntry *entry)
@@ -133,8 +158,10 @@ count_entry (IOStreamConnectionPrivate      *priv,
 
   if (!priv->has_sequence)
     priv->first_sequence = entry->sequence;
+  if (G_LIKELY (priv->has_run && entry->sequence == priv->next_sequence))
+    priv->next_meant++;
   else
-    priv->lost += (guint32) (entry->sequence - priv->next_sequence);
+    count_gap (priv, entry->sequence);
   priv->next_sequence = entry->sequence + 1;
   priv->has_sequence = TRUE;
 }

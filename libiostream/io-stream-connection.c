@@ -248,6 +248,7 @@ io_stream_connection_finalize (GObject *object)
   _io_stream_connection_free_resume (IO_STREAM_CONNECTION (object));
   g_array_unref (priv->buffers);
   g_hash_table_unref (priv->memories);
+  _io_statistics_page_clear (&priv->statistics);
   g_mutex_clear (&priv->lock);
 
   G_OBJECT_CLASS (io_stream_connection_parent_class)->finalize (object);

@@ -285,5 +285,9 @@ IOStreamDelivery     io_stream_connection_get_delivery                    (IOStr
 IO_AVAILABLE_IN_ALL
 void                 io_stream_connection_set_delivery                    (IOStreamConnection               *self,
                                                                            IOStreamDelivery                  delivery);
+IO_AVAILABLE_IN_ALL
+IOStreamStatistics  *io_stream_connection_get_statistics                  (IOStreamConnection               *self,
+                                                                           GCancellable                     *cancellable,
+                                                                           GError                          **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

@@ -51,6 +51,8 @@ take_back (IOStreamPrivate                *priv,
       return FALSE;
     }
 
+  _io_stream_count_returned_locked (priv, link, entry->buffer_id);
+
   return TRUE;
 }
 
@@ -126,6 +128,7 @@ link_dispatch (gpointer owner)
   guint32 token;
 
   g_mutex_lock (&priv->lock);
+  _io_stamp_clock_look (&priv->counts.clock, TRUE);
   _io_stream_drain_link_locked (priv, link);
   has_news = link->has_news;
   link->has_news = FALSE;
@@ -134,6 +137,8 @@ link_dispatch (gpointer owner)
   link->ready = link->ready && violation == NULL;
   token = atomic_load_explicit (&link->peer.page->token, memory_order_relaxed);
   atomic_store_explicit (&link->own.page->consumed, link->input.index, memory_order_relaxed);
+  priv->counts.violations += violation != NULL;
+  _io_stream_publish_locked (priv, FALSE);
   g_mutex_unlock (&priv->lock);
 
   if (has_news)

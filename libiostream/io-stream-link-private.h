@@ -7,6 +7,7 @@
 #include "io-notification-port-private.h"
 #include "io-region-private.h"
 #include "io-ring-private.h"
+#include "io-stream-counts-private.h"
 #include "io-stream-sync-private.h"
 #include "io-stream-user-client.h"
 
@@ -56,6 +57,7 @@ typedef struct {
   guint64             delivered;
   guint64             returned;
   guint64             dropped[IO_STREAM_N_DROPS];
+  IOLinkCounts        counts;
   guint               length;      /* of the queues; 0: as many as there are buffers */
   guint               max_buffers; /* that the client may hold, as its limits say */
   guint               limit;       /* most buffers the client may hold */

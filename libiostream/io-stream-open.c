@@ -183,6 +183,7 @@ add_link_locked (IOStreamPrivate *priv,
   link->epoch = ++priv->epoch;
   atomic_store_explicit (&link->own.page->open_epoch, link->epoch, memory_order_relaxed);
   atomic_store_explicit (&link->own.page->mode, (guint32) priv->mode, memory_order_relaxed);
+  _io_stream_count_open_locked (priv, link);
   g_ptr_array_add (priv->links, link);
   priv->collect_every = _io_stream_get_collect_every (priv);
   _io_stream_set_limits_locked (priv);
@@ -294,10 +295,12 @@ _io_stream_break_link (IOStream     *self,
       atomic_store_explicit (&link->own.page->state, IO_STREAM_STATE_CLOSED, memory_order_release);
       _io_stream_link_ring (link);
     }
+  _io_stream_count_close_locked (priv, link);
   g_ptr_array_remove (priv->links, link);
   _io_loan_book_end_all (&priv->book, &link->holder);
   _io_stream_set_limits_locked (priv);
   priv->state = _io_stream_sum_states (priv, NULL);
+  _io_stream_publish_locked (priv, TRUE);
   g_cond_broadcast (&priv->cond);
   g_mutex_unlock (&priv->lock);
 
@@ -352,6 +355,7 @@ _io_stream_set_ready (IOStream      *self,
   link->ready = TRUE;
   link->state = IO_STREAM_STATE_STOPPED;
   priv->state = _io_stream_sum_states (priv, NULL);
+  _io_stream_publish_locked (priv, TRUE);
   g_mutex_unlock (&priv->lock);
 
   _io_notification_port_attach (link->port, _io_service_get_context (IO_SERVICE (self)));

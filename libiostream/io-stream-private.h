@@ -56,6 +56,7 @@ typedef struct {
   guint              client_allowance;
   guint              collect_every; /* acquires for which free buffers do */
   guint              n_acquired;    /* since returns were looked for */
+  IOStreamCounts     counts;
   guint32            epoch;         /* counts the opens */
   guint32            session;       /* counts how often the first client came */
   gboolean           terminated;
@@ -188,6 +189,92 @@ void             _io_stream_show_queues     (IOStreamPrivate *priv,
 
 /* The mode (io-stream-mode.c) */
 void             _io_stream_set_mode_attribute (IOStream   *self);
+
+/* What is counted (io-stream-counts.c); with the lock held */
+void             _io_stream_count_open_locked  (IOStreamPrivate *priv,
+                                                IOStreamLink    *link);
+/* Before the loans of the link end, and before it is no longer among the
+ * links. */
+void             _io_stream_count_close_locked (IOStreamPrivate *priv,
+                                                IOStreamLink    *link);
+/* 0: it holds nothing. */
+guint64          _io_stream_find_held_since    (IOStreamPrivate *priv,
+                                                IOStreamLink    *link);
+void             _io_stream_fill_client_row    (IOStreamPrivate       *priv,
+                                                IOStreamLink          *link,
+                                                IOAbiStatisticsClient *row);
+void             _io_stream_fill_stream_row    (IOStreamPrivate       *priv,
+                                                IOAbiStatisticsStream *row);
+/* Numbers from this one on are meant for the client; also before older ones are
+ * put into its queue. */
+void             _io_stream_begin_run_locked   (IOStreamLink          *link,
+                                                guint32                sequence);
+/* Who holds what and for how long, the worst first. */
+char            *_io_stream_describe_holders_locked (IOStreamPrivate  *priv);
+
+/* Who sees it (io-stream-views.c) */
+guint64          _io_stream_get_client_id      (IOUserClient          *client);
+IOStreamStatisticsAccess
+                 _io_stream_get_client_access  (IOUserClient          *client);
+void             _io_stream_set_client_access  (IOUserClient          *client,
+                                                IOStreamStatisticsAccess access);
+GVariant        *_io_stream_share_statistics   (IOStream              *self,
+                                                IOUserClient          *client,
+                                                GUnixFDList          **fds,
+                                                GError               **error);
+void             _io_stream_drop_views         (IOStream              *self);
+/* With the lock held. */
+void             _io_stream_publish_views_locked (IOStreamPrivate     *priv,
+                                                  gboolean             at_once);
+void             _io_stream_clear_row_locked   (IOStreamPrivate       *priv,
+                                                IOStreamLink          *link);
+
+/* Costs a look at a pointer unless somebody looks. */
+static inline void
+_io_stream_publish_locked (IOStreamPrivate *priv,
+                           gboolean         at_once)
+{
+  if (G_UNLIKELY (priv->counts.views != NULL))
+    _io_stream_publish_views_locked (priv, at_once);
+}
+
+/* A buffer is sent: its number is in the book. */
+static inline void
+_io_stream_count_sent_locked (IOStreamPrivate *priv,
+                              guint32          id)
+{
+  IOStreamCounts *counts = &priv->counts;
+
+  counts->produced++;
+  counts->last_activity = _io_stamp_clock_get (&counts->clock);
+  priv->book.loans[id].since = counts->last_activity;
+}
+
+/* Whether this client gets it or not: it counts as one that was meant for it.
+ * To be said before the entry is put into its queue. */
+static inline void
+_io_stream_count_meant_locked (IOStreamLink *link,
+                               guint32       sequence)
+{
+  if (G_UNLIKELY (link->counts.next_sequence != sequence))
+    _io_stream_begin_run_locked (link, sequence);
+  link->counts.next_sequence++;
+}
+
+/* It came back from this client. */
+static inline void
+_io_stream_count_returned_locked (IOStreamPrivate *priv,
+                                  IOStreamLink    *link,
+                                  guint32          id)
+{
+  IOStreamCounts *counts = &priv->counts;
+  guint64 now = _io_stamp_clock_get (&counts->clock);
+  guint64 held = now - MAX (priv->book.loans[id].since, link->counts.opened);
+
+  link->counts.last_activity = counts->last_activity = now;
+  if (G_UNLIKELY (held > link->counts.longest_held))
+    link->counts.longest_held = held;
+}
 
 /* Synchronous input (io-stream-sync.c) */
 /* Calls the method of the class; what it is to see must be drained. For calls

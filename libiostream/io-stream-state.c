@@ -14,6 +14,7 @@ _io_stream_store_state (IOStreamPrivate *priv,
 {
   g_mutex_lock (&priv->lock);
   priv->state = state;
+  _io_stream_publish_locked (priv, TRUE);
   g_cond_broadcast (&priv->cond);
   g_mutex_unlock (&priv->lock);
 }

@@ -151,13 +151,18 @@ lend_locked (IOStreamPrivate          *priv,
 
   _io_loan_book_acquire_id (&priv->book, entry->buffer_id);
   entry->sequence = _io_loan_book_begin (&priv->book, entry->buffer_id);
+  _io_stream_count_sent_locked (priv, entry->buffer_id);
   entry->timestamp = priv->timestamps ? now_ns () : 0;
 
   for (guint i = 0; i < priv->links->len; i++)
     {
       IOStreamLink *link = _io_stream_link_at (priv, i);
 
-      if (link->state != IO_STREAM_STATE_RUNNING || !has_place (link, can_lend))
+      if (link->state != IO_STREAM_STATE_RUNNING)
+        continue;
+
+      _io_stream_count_meant_locked (link, entry->sequence);
+      if (!has_place (link, can_lend))
         continue;
 
       _io_loan_book_add_holder (&priv->book, entry->buffer_id, &link->holder);
@@ -206,6 +211,8 @@ notify_locked (IOStreamPrivate *priv)
       atomic_store_explicit (&link->own.page->produced, link->output.index, memory_order_relaxed);
       _io_stream_link_ring (link);
     }
+
+  _io_stream_publish_locked (priv, FALSE);
 }
 
 /**

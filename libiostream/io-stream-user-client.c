@@ -208,6 +208,9 @@ stream_call (IOUserClient  *client,
         return NULL;
       return _io_stream_make_sync_bell (stream, client, fds, error);
 
+    case IO_OPCODE_GET_STATISTICS:
+      return _io_stream_share_statistics (stream, client, fds, error);
+
     case IO_OPCODE_ATTACH_INTERRUPTS:
       if (!check_open (stream, client, error) ||
           !_io_stream_attach_interrupts (stream, client, args, error))
@@ -400,4 +403,47 @@ io_stream_user_client_get_delivery (IOStreamUserClient *self)
   priv = io_stream_user_client_get_instance_private (self);
 
   return priv->delivery;
+}
+
+/**
+ * io_stream_user_client_get_statistics_access:
+ * @self: a client of a stream
+ *
+ * Gets what the client may see of the statistics. Unless that was set, it is
+ * everything for a client of the user of the owner, and what concerns itself
+ * for others.
+ *
+ * In the thread of the stream.
+ *
+ * Returns: what it may see
+ * Since: 1.0
+ */
+IOStreamStatisticsAccess
+io_stream_user_client_get_statistics_access (IOStreamUserClient *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_USER_CLIENT (self), IO_STREAM_STATISTICS_ACCESS_NONE);
+
+  return _io_stream_get_client_access (IO_USER_CLIENT (self));
+}
+
+/**
+ * io_stream_user_client_set_statistics_access:
+ * @self: a client of a stream
+ * @access: what the client may see
+ *
+ * Decides what the client may see of the statistics. It has an effect on what
+ * the client asks for later; the place for it is #IOService::authorize.
+ *
+ * In the thread of the stream.
+ *
+ * Since: 1.0
+ */
+void
+io_stream_user_client_set_statistics_access (IOStreamUserClient       *self,
+                                             IOStreamStatisticsAccess  access)
+{
+  g_return_if_fail (IO_IS_STREAM_USER_CLIENT (self));
+  g_return_if_fail (access <= IO_STREAM_STATISTICS_ACCESS_ALL);
+
+  _io_stream_set_client_access (IO_USER_CLIENT (self), access);
 }

@@ -37,5 +37,11 @@ IO_AVAILABLE_IN_ALL
 guint    io_stream_user_client_get_held   (IOStreamUserClient *self);
 IO_AVAILABLE_IN_ALL
 IOStreamDelivery io_stream_user_client_get_delivery (IOStreamUserClient *self);
+IO_AVAILABLE_IN_ALL
+IOStreamStatisticsAccess
+         io_stream_user_client_get_statistics_access (IOStreamUserClient       *self);
+IO_AVAILABLE_IN_ALL
+void     io_stream_user_client_set_statistics_access (IOStreamUserClient       *self,
+                                                      IOStreamStatisticsAccess  access);
 
 G_END_DECLS

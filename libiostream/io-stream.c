@@ -412,6 +412,7 @@ io_stream_dispose (GObject *object)
 
   while (priv->links->len > 0)
     _io_stream_break_link (self, _io_stream_link_at (priv, 0));
+  _io_stream_drop_views (self);
 
   G_OBJECT_CLASS (io_stream_parent_class)->dispose (object);
 }

@@ -173,6 +173,8 @@ IO_AVAILABLE_IN_ALL
 gboolean             io_stream_dequeue_input_entry      (IOStream                       *self,
                                                          IOStreamBufferQueueEntry       *entry);
 IO_AVAILABLE_IN_ALL
+IOStreamStatistics  *io_stream_get_statistics           (IOStream                       *self) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
 gboolean             io_stream_wait_buffer              (IOStream                       *self,
                                                          gint64                          timeout,
                                                          GCancellable                   *cancellable,

@@ -59,6 +59,7 @@ typedef enum {
   IO_CHARGE_STREAM,
   IO_CHARGE_QUEUES,
   IO_CHARGE_INTERRUPTS,
+  IO_CHARGE_STATISTICS,
   IO_CHARGE_TRANSFER,   /* of arguments */
   IO_CHARGE_ANSWERS,    /* that it has not read yet */
   IO_N_CHARGES

@@ -26,6 +26,7 @@
 #include <libiostream/io-stream-buffer-queue.h>
 #include <libiostream/io-stream-buffer.h>
 #include <libiostream/io-stream-connection.h>
+#include <libiostream/io-stream-statistics.h>
 #include <libiostream/io-stream-user-client.h>
 #include <libiostream/io-stream.h>
 #include <libiostream/io-types.h>

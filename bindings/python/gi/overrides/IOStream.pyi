@@ -136,6 +136,11 @@ class StreamOpenFlags(GObject.GFlags):
     SHARED: StreamOpenFlags
 
 
+class StreamStatisticsAccess(GObject.GEnum):
+    NONE: StreamStatisticsAccess
+    OWN: StreamStatisticsAccess
+    ALL: StreamStatisticsAccess
+
 class StreamDelivery(GObject.GEnum):
     BLOCK: StreamDelivery
     DROP_NEWEST: StreamDelivery
@@ -182,6 +187,62 @@ class StreamBufferQueueEntry(GObject.GBoxed):
     def new() -> StreamBufferQueueEntry: ...
     def copy(self) -> StreamBufferQueueEntry: ...
     def free(self) -> None: ...
+
+
+class StreamClientStatistics(GObject.GBoxed):
+    name: str
+    id: int
+    pid: int
+    uid: int
+    is_own: bool
+    delivery: StreamDelivery
+    state: StreamState
+    held: int
+    queued: int
+    allowance: int
+    produced: int
+    delivered: int
+    returned: int
+    dropped: int
+    dropped_newest: int
+    dropped_oldest: int
+    dropped_latest: int
+    dropped_allowance: int
+    dropped_reserve: int
+    replayed: int
+    revoked: int
+    held_time: int
+    longest_held_time: int
+    opened_at: int
+    last_activity: int
+    violations: int
+    def copy(self) -> StreamClientStatistics: ...
+    def free(self) -> None: ...
+
+
+class StreamStatistics(GObject.GBoxed):
+    state: StreamState
+    mode: StreamMode
+    buffers: int
+    free_buffers: int
+    owned_buffers: int
+    lent_buffers: int
+    arrived_buffers: int
+    reserve: int
+    clients: int
+    max_clients: int
+    produced: int
+    delivered: int
+    returned: int
+    dropped: int
+    failures: int
+    violations: int
+    last_activity: int
+    time: int
+    def copy(self) -> StreamStatistics: ...
+    def free(self) -> None: ...
+    def get_clients(self) -> list[StreamClientStatistics]: ...
+    def get_own(self) -> StreamClientStatistics | None: ...
 
 
 class Frame:
@@ -766,6 +827,7 @@ class Stream(Service, Gio.Initable):
     def start(self) -> bool: ...
     def stop(self) -> bool: ...
     def suspend(self) -> bool: ...
+    def get_statistics(self) -> StreamStatistics: ...
     def wait_buffer(self, timeout: int,
                     cancellable: Gio.Cancellable | None = ...) -> bool: ...
     def wait_input(self, timeout: int,
@@ -842,6 +904,7 @@ class StreamConnection(Connection, Gio.AsyncInitable, Gio.Initable):
     def get_input_port(self) -> NotificationPort | None: ...
     def get_input_queue(self) -> StreamBufferQueue | None: ...
     def get_lost(self) -> int: ...
+    def get_statistics(self, cancellable: Gio.Cancellable | None = ...) -> StreamStatistics: ...
     def get_mode(self) -> StreamMode: ...
     def get_notify_in_context(self) -> bool: ...
     def get_output_port(self) -> NotificationPort | None: ...
@@ -900,4 +963,6 @@ class StreamUserClient(UserClient):
     def __init__(self, *, read_only: bool = ...) -> None: ...
     def get_delivery(self) -> StreamDelivery: ...
     def get_held(self) -> int: ...
+    def get_statistics_access(self) -> StreamStatisticsAccess: ...
     def is_running(self) -> bool: ...
+    def set_statistics_access(self, access: StreamStatisticsAccess) -> None: ...
