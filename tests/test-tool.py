@@ -6,6 +6,7 @@ Arguments: the build folder, the top folder, then those of unittest.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -17,9 +18,11 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import unittest
@@ -123,7 +126,7 @@ class TestCommandLine(ToolCase):
 
     def test_help(self):
         text = self.run_tool('--help').decode()
-        for command in 'list', 'info', 'publish', 'cat', 'monitor':
+        for command in 'list', 'info', 'publish', 'cat', 'monitor', 'top':
             self.assertIn(f'  {command} ', text)
             self.assertIn(f'iostream {command} [OPTION…]',
                           self.run_tool(command, '--help').decode())
@@ -152,6 +155,8 @@ class TestCommandLine(ToolCase):
                 ['publish', 'x', '--pattern', '--rate', 'nan'],
                 ['publish', 'x', '--pattern', '--frames', '-1'],
                 ['publish', 'x', 'y', '--pattern'],
+                ['top', 'x'], ['top', '--sort', 'x'], ['top', '--count', '-1'],
+                ['top', '--interval', '0'], ['top', '--interval', 'nan'],
                 ['monitor', 'x', '--lines', '-1']):
             with self.subTest(args=args):
                 self.run_tool(*args, status=2, errors='^iostream')
@@ -173,14 +178,18 @@ class TestList(ToolCase):
             'NAME  CLASS     STATE   MODE    BUFFERS  SIZE  PID',
             f'one   IOStream  closed  output  3        8192  {owner.pid}'])
         facts, = self.run_json('list')
-        self.assertEqual(facts, self.run_json('info', 'one'))
+        info = self.run_json('info', 'one')
+        statistics = info.pop('statistics')
+        self.assertEqual((statistics['buffers'], statistics['clients']), (3, []))
+        self.assertEqual(facts, info)
         self.assertEqual(facts, {
             'name': 'one', 'class': 'IOStream', 'state': 'closed',
             'mode': 'output', 'buffer-count': 3, 'data-size': 8192,
             'control-size': 0, 'pid': owner.pid, 'uid': os.getuid()})
         lines = self.run_tool('info', 'one').decode().splitlines()
         self.assertEqual(dict(line.split() for line in lines),
-                         {key: str(value) for key, value in facts.items()})
+                         {key: str(value) for key, value in facts.items()} |
+                         {'produced': '0', 'delivered': '0', 'dropped': '0', 'clients': '0'})
 
     def test_several(self):
         for name in 'b', 'a', 'c d':
@@ -404,6 +413,129 @@ class TestPattern(ToolCase):
             self.assertEqual(client.returncode, 0)
         owner.send_signal(signal.SIGINT)
         self.finish(owner)
+
+
+class TestTop(ToolCase):
+
+    def run_until(self, condition, *args):
+        """Its tables, one by one, up to the one that is as it should be."""
+        top = self.start('top', '--json', '--interval', '0.1', *args)
+        for line in top.stdout:
+            table = json.loads(line)
+            if condition(table):
+                break
+        else:
+            raise AssertionError('it ended')
+        top.send_signal(signal.SIGTERM)
+        output, errors = top.communicate(timeout=TIMEOUT)
+        self.assertEqual((top.returncode, errors), (0, b''))
+        return table
+
+    def test_json(self):
+        owner = self.publish('x', '--pattern', '--width', '8', '--height', '8', '--rate', '100')
+        client = self.start('cat', 'x', stdout=subprocess.DEVNULL)
+        table = self.run_until(lambda table: table and table[0].get('statistics', {}).get('clients') and
+                               table[0]['statistics']['clients'][0].get('delivered-per-second'))
+        stream, = table
+        self.assertEqual((stream['name'], stream['pid']), ('x', owner.pid))
+        row, = stream['statistics']['clients']
+        self.assertEqual((row['name'], row['pid'], row['uid']), ('iostream cat', client.pid, os.getuid()))
+        self.assertEqual(row['delivered'], row['returned'] + row['held'])
+        self.assertEqual(sum(row['dropped-by-reason'].values()), row['dropped'])
+
+    def test_come_and_go(self):
+        owner = self.publish('a')
+        self.publish('b')
+        names = lambda table: [stream['name'] for stream in table]
+        self.run_until(lambda table: sorted(names(table)) == ['a', 'b'])
+        top = self.start('top', '--json', '--interval', '0.1')
+        tables = map(json.loads, top.stdout)
+        next(table for table in tables if sorted(names(table)) == ['a', 'b'])
+        owner.kill()
+        next(table for table in tables if names(table) == ['b'])
+        self.publish('c')
+        next(table for table in tables if sorted(names(table)) == ['b', 'c'])
+
+    def test_text(self):
+        self.publish('b')
+        self.publish('a')
+        tables = self.run_tool('top', '--batch', '-n', '3', '-i', '0.5').decode().split('\n\n')
+        self.assertEqual(len(tables), 4)
+        self.assertEqual(tables[3], '')
+        for table in tables[:3]:
+            title, *rows = table.splitlines()
+            self.assertEqual(title.split(), ['NAME', 'PID', 'STATE', 'POLICY', 'IN/S', 'OUT/S', 'DROPS/S',
+                                             'DROPPED', 'HELD', 'QUEUED', 'OLDEST', 'IDLE'])
+        self.assertEqual([row.split()[0] for row in rows], ['a', 'b'])
+        _title, *rows = self.run_tool('top', '-b', '-r', '-n', '1', '-i', '0.5').decode().splitlines()
+        self.assertEqual([row.split()[0] for row in rows if row], ['b', 'a'])
+
+    def call(self, control, opcode, serial, body):
+        control.sendall(struct.pack('=BBHIII', 1, 1, opcode, serial, 0, len(body)) + body)
+        packet, fds, _flags, _address = socket.recv_fds(control, 8192, 8)
+        for fd in fds:
+            os.close(fd)
+        self.assertEqual(struct.unpack_from('=I', packet, 8), (0,))
+
+    def test_names(self):
+        """A client can call itself anything; no terminal obeys it."""
+        self.publish('x')
+        name = 'a\x1b[2J\\\u202e\u00e9"\n'
+        text = name.encode() + b'\0'
+        hello = struct.pack('=I', 1) + text
+        hello += bytes(-len(hello) % 8) + bytes([4 + len(text)])
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as control:
+            control.connect(os.path.join(self.names, 'x'))
+            self.call(control, 1, 1, hello)
+            self.call(control, 3, 2, bytes(8))
+            row, = self.run_json('info', 'x')['statistics']['clients']
+            top = self.start('top', '-b', '-i', '0.1')
+            line = next(line for line in top.stdout if line.startswith(b'  ')).decode()
+            for output in self.run_tool('info', 'x').decode(), line:
+                self.assertNotIn('\x1b', output)
+                self.assertNotIn('\u202e', output)
+                self.assertIn('a?[2J', output)
+            self.assertTrue(row['name'].startswith('a?[2J'))
+
+    def test_gone_owner(self):
+        self.kill(self.publish('x'))
+        self.assertEqual(self.run_tool('top', '-b', '-n', '1', '-i', '0.2').decode().count('\n'), 2)
+
+    def start_on_terminal(self):
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        self.addCleanup(os.close, slave)
+        before = termios.tcgetattr(slave)
+        top = self.start('top', '--interval', '0.1', stdin=slave, stdout=slave)
+        return top, master, slave, before
+
+    def read_until(self, master, text, seen=b''):
+        while text not in seen:
+            ready, _, _ = select.select([master], [], [], TIMEOUT)
+            self.assertTrue(ready, seen)
+            seen += os.read(master, 65536)
+        return seen
+
+    def test_terminal(self):
+        self.publish('x')
+        for end in b'q', b'\x03', signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+            with self.subTest(end=end):
+                top, master, slave, before = self.start_on_terminal()
+                self.read_until(master, b'\x1b[?1049h')
+                self.read_until(master, b'sorted by name')
+                self.assertNotEqual(termios.tcgetattr(slave), before)
+                os.write(master, b's')
+                self.read_until(master, b'sorted by pid')
+                fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 10, 20, 0, 0))
+                top.send_signal(signal.SIGWINCH)
+                self.read_until(master, b'\x1b[10;1H')
+                if isinstance(end, bytes):
+                    os.write(master, end)
+                else:
+                    top.send_signal(end)
+                self.read_until(master, b'\x1b[?1049l')
+                self.assertEqual(top.wait(TIMEOUT), 0)
+                self.assertEqual(termios.tcgetattr(slave), before)
 
 
 class TestMonitor(ToolCase):

@@ -201,8 +201,8 @@ compare_keys (gconstpointer a,
 }
 
 /* In the order of the alphabet, so that the same facts look the same. */
-static GVariant *
-sort_facts (GVariantDict *dict)
+GVariant *
+tool_sort_facts (GVariantDict *dict)
 {
   g_autoptr (GVariant) facts = g_variant_ref_sink (g_variant_dict_end (dict));
   g_autoptr (GPtrArray) keys = g_ptr_array_new ();
@@ -251,7 +251,7 @@ tool_copy_facts (const char  *name,
   if (service_class != NULL)
     g_variant_dict_insert (&dict, "class", "s", service_class);
 
-  return sort_facts (&dict);
+  return tool_sort_facts (&dict);
 }
 
 static gboolean

@@ -14,6 +14,7 @@ static const Tool tools[] = {
   { "info", "NAME", "Tell what is known of a service", tool_info_run },
   { "publish", "NAME [FILE]", "Make a stream of a file, or of a test picture", tool_publish_run },
   { "cat", "NAME", "Write what a stream sends to standard output", tool_cat_run },
+  { "top", NULL, "Show what all streams and their clients do", tool_top_run },
   { "monitor", "NAME", "Measure a stream, once per second", tool_monitor_run },
 };
 

@@ -24,6 +24,7 @@ int tool_info_run    (const Tool *tool, int argc, char **argv);
 int tool_publish_run (const Tool *tool, int argc, char **argv);
 int tool_cat_run     (const Tool *tool, int argc, char **argv);
 int tool_monitor_run (const Tool *tool, int argc, char **argv);
+int tool_top_run     (const Tool *tool, int argc, char **argv);
 
 /* Command line, and what is said to the user. */
 
@@ -49,6 +50,7 @@ gboolean  tool_flush        (const Tool         *tool,
 int       tool_finish       (const Tool         *tool);
 GVariant *tool_copy_facts   (const char         *name,
                              GError            **error);
+GVariant *tool_sort_facts   (GVariantDict       *dict);
 void      tool_print_json   (GVariant           *value);
 
 /* What list shows, and how it goes on. */
@@ -59,6 +61,35 @@ GVariant *tool_parse_matching (const Tool    *tool,
 int       tool_watch          (const Tool    *tool,
                                GVariant      *matching,
                                gboolean       json);
+
+/* What is counted, and how it is printed. */
+
+char       *tool_escape              (const char               *text);
+const char *tool_get_nick            (GType                     type,
+                                      int                       value);
+double      tool_get_rate            (guint64                   now,
+                                      guint64                   before,
+                                      double                    seconds);
+double      tool_get_seconds         (const IOStreamStatistics *now,
+                                      const IOStreamStatistics *before);
+const IOStreamClientStatistics *
+            tool_find_client         (const IOStreamStatistics *statistics,
+                                      guint64                   id);
+GVariant   *tool_describe_statistics (const IOStreamStatistics *now,
+                                      const IOStreamStatistics *before);
+IOStreamStatistics *
+            tool_copy_statistics     (const char               *name,
+                                      GError                  **error);
+
+/* The terminal, for a tool that has it to itself. */
+
+gboolean tool_terminal_is_there (void);
+gboolean tool_terminal_enter    (void);
+void     tool_terminal_leave    (void);
+void     tool_terminal_stop     (void);
+void     tool_terminal_get_size (guint *columns,
+                                 guint *rows);
+int      tool_terminal_read_key (void);
 
 /* A main loop that ends in order at SIGINT and SIGTERM. */
 
