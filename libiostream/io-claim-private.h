@@ -60,6 +60,12 @@ gboolean _io_claim_withdraw (IOClaim          *self,
                              guint64           n,
                              IOClaimSpan      *span);
 
+/* The same for all before @end and nothing behind it. */
+gboolean _io_claim_withdraw_before (IOClaim      *self,
+                                    const IORing *output,
+                                    guint64       end,
+                                    IOClaimSpan  *span);
+
 /* Must the owner sync before it puts the next entry? That its book permits it
  * is not enough here: a client that gives back what it has not taken makes room
  * in the book, and none in the ring. */

@@ -38,12 +38,14 @@ _io_claim_sync (IOClaim      *self,
 }
 
 /* A swap fails only if the word has moved. An honest client moves it forward
- * and not beyond what is there, so each failure is one entry less to try for. */
-gboolean
-_io_claim_withdraw (IOClaim      *self,
-                    const IORing *output,
-                    guint64       n,
-                    IOClaimSpan  *span)
+ * and not beyond what is there, so each failure is one entry less to try for.
+ * No more than @n, and none from @end on. */
+static gboolean
+withdraw (IOClaim      *self,
+          const IORing *output,
+          guint64       n,
+          guint64       end,
+          IOClaimSpan  *span)
 {
   guint64 least = self->seen;
   guint64 value = atomic_load_explicit (self->word, memory_order_acquire);
@@ -54,7 +56,7 @@ _io_claim_withdraw (IOClaim      *self,
       if (G_UNLIKELY (!is_possible (value, least, output->index)))
         return FALSE;
       least = value + 1;
-      to = value + MIN (n, output->index - value);
+      to = value + MIN (n, end > value ? end - value : 0);
     }
   while (to > value &&
          !atomic_compare_exchange_strong_explicit (self->word, &value, to,
@@ -64,4 +66,22 @@ _io_claim_withdraw (IOClaim      *self,
   self->seen = to;
 
   return TRUE;
+}
+
+gboolean
+_io_claim_withdraw (IOClaim      *self,
+                    const IORing *output,
+                    guint64       n,
+                    IOClaimSpan  *span)
+{
+  return withdraw (self, output, n, output->index, span);
+}
+
+gboolean
+_io_claim_withdraw_before (IOClaim      *self,
+                           const IORing *output,
+                           guint64       end,
+                           IOClaimSpan  *span)
+{
+  return withdraw (self, output, G_MAXUINT64, MIN (end, output->index), span);
 }

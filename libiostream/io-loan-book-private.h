@@ -32,16 +32,20 @@ typedef enum {
 typedef struct {
   guint32     sequence;  /* number of the last loan */
   guint32     holders;
+  guint32     waiting;   /* of the holders, those that have not taken it yet */
   guint32     place;     /* in the stack of free ones */
   guint32     n_frees;   /* how often it became free */
   guint64     since;     /* when it was lent; for the eye alone */
   IOLoanState state;
 } IOLoan;
 
-/* What one client holds. */
+/* What one client holds, and for one from which things can be taken back, what
+ * of that it has not taken. */
 typedef struct {
   guint32 *held;         /* one bit for each buffer */
   guint    count;
+  guint32 *waiting;      /* likewise; NULL where nobody asks */
+  guint    n_waiting;
 } IOLoanHolder;
 
 typedef struct {
@@ -92,6 +96,10 @@ IOLoanResult _io_loan_book_give_back   (IOLoanBook                     *self,
 /* Ends all loans of @holder. Returns how many came home. */
 guint        _io_loan_book_end_all     (IOLoanBook                     *self,
                                         IOLoanHolder                   *holder);
+/* @holder has taken what it got under this number. */
+void         _io_loan_book_note_taken  (IOLoanBook                     *self,
+                                        IOLoanHolder                   *holder,
+                                        const IOStreamBufferQueueEntry *entry);
 gboolean     _io_loan_book_next_arrival (IOLoanBook                    *self,
                                          IOStreamBufferQueueEntry      *entry);
 /* Frees what arrived and was never dequeued. */
@@ -103,6 +111,9 @@ void         _io_loan_holder_init      (IOLoanHolder                   *self,
 void         _io_loan_holder_grow      (IOLoanHolder                   *self,
                                         guint                           old_count,
                                         guint                           count);
+/* From the start: notes what is not taken. */
+void         _io_loan_holder_watch     (IOLoanHolder                   *self,
+                                        guint                           count);
 void         _io_loan_holder_clear     (IOLoanHolder                   *self);
 
 static inline gboolean
@@ -110,6 +121,23 @@ _io_loan_holder_has (const IOLoanHolder *self,
                      guint32             id)
 {
   return (self->held[id / 32] >> (id % 32)) & 1;
+}
+
+static inline gboolean
+_io_loan_holder_is_waiting (const IOLoanHolder *self,
+                            guint32             id)
+{
+  return self->waiting != NULL && ((self->waiting[id / 32] >> (id % 32)) & 1);
+}
+
+/* Whether it is free when everybody who has not taken it loses it. */
+static inline gboolean
+_io_loan_book_is_untaken (const IOLoanBook *self,
+                          guint32           id)
+{
+  const IOLoan *loan = &self->loans[id];
+
+  return loan->state == IO_LOAN_LENT && loan->waiting == loan->holders;
 }
 
 /* As long as it stays the same, whoever has the buffer has not let go of it. */

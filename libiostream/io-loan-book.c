@@ -148,6 +148,7 @@ _io_loan_book_begin (IOLoanBook *self,
 
   loan->state = IO_LOAN_LENT;
   loan->holders = 0;
+  loan->waiting = 0;
   loan->sequence = self->sequence++;
   self->n_lent++;
 
@@ -164,6 +165,32 @@ _io_loan_book_add_holder (IOLoanBook   *self,
   self->loans[id].holders++;
   holder->held[id / 32] |= 1u << (id % 32);
   holder->count++;
+  if (G_UNLIKELY (holder->waiting != NULL))
+    {
+      self->loans[id].waiting++;
+      holder->waiting[id / 32] |= 1u << (id % 32);
+      holder->n_waiting++;
+    }
+}
+
+static void
+end_waiting (IOLoanBook   *self,
+             IOLoanHolder *holder,
+             guint32       id)
+{
+  self->loans[id].waiting--;
+  holder->waiting[id / 32] &= ~(1u << (id % 32));
+  holder->n_waiting--;
+}
+
+void
+_io_loan_book_note_taken (IOLoanBook                     *self,
+                          IOLoanHolder                   *holder,
+                          const IOStreamBufferQueueEntry *entry)
+{
+  if (_io_loan_holder_is_waiting (holder, entry->buffer_id) &&
+      self->loans[entry->buffer_id].sequence == entry->sequence)
+    end_waiting (self, holder, entry->buffer_id);
 }
 
 void
@@ -193,6 +220,8 @@ end_loan (IOLoanBook   *self,
           IOLoanHolder *holder,
           guint32       id)
 {
+  if (G_UNLIKELY (_io_loan_holder_is_waiting (holder, id)))
+    end_waiting (self, holder, id);
   holder->held[id / 32] &= ~(1u << (id % 32));
   holder->count--;
   if (--self->loans[id].holders > 0)
@@ -272,6 +301,26 @@ _io_loan_holder_init (IOLoanHolder *self,
 {
   self->held = g_new0 (guint32, count / 32 + 1);
   self->count = 0;
+  self->waiting = NULL;
+  self->n_waiting = 0;
+}
+
+void
+_io_loan_holder_watch (IOLoanHolder *self,
+                       guint         count)
+{
+  self->waiting = g_new0 (guint32, count / 32 + 1);
+}
+
+static guint32 *
+grow_bits (guint32 *bits,
+           guint    old_words,
+           guint    words)
+{
+  bits = g_renew (guint32, bits, words);
+  memset (bits + old_words, 0, (words - old_words) * sizeof (guint32));
+
+  return bits;
 }
 
 void
@@ -284,13 +333,16 @@ _io_loan_holder_grow (IOLoanHolder *self,
   if (words <= old_words)
     return;
 
-  self->held = g_renew (guint32, self->held, words);
-  memset (self->held + old_words, 0, (words - old_words) * sizeof (guint32));
+  self->held = grow_bits (self->held, old_words, words);
+  if (self->waiting != NULL)
+    self->waiting = grow_bits (self->waiting, old_words, words);
 }
 
 void
 _io_loan_holder_clear (IOLoanHolder *self)
 {
   g_clear_pointer (&self->held, g_free);
+  g_clear_pointer (&self->waiting, g_free);
   self->count = 0;
+  self->n_waiting = 0;
 }

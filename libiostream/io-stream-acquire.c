@@ -63,7 +63,9 @@ collect_locked (IOStreamPrivate *priv)
  * Takes a free buffer, so that the owner can fill it: from now on until it is
  * sent or released nobody else has it. The stream keeps its reference.
  * Collects what clients have returned, not every time if the buffers are
- * small and some are free; never waits.
+ * small and some are free; never waits. If none is free, the oldest of what
+ * clients with %IO_STREAM_DELIVERY_DROP_OLDEST or %IO_STREAM_DELIVERY_LATEST
+ * have not taken is taken back, as far as that helps.
  *
  * This is the step that Apple's own sample lacks, which overwrites buffers
  * that a consumer still reads.
@@ -92,6 +94,8 @@ io_stream_acquire_buffer (IOStream  *self,
 
   g_mutex_lock (&priv->lock);
   collect_locked (priv);
+  if (G_UNLIKELY (priv->book.n_free == 0))
+    _io_stream_reclaim_locked (priv);
   id = _io_loan_book_acquire (&priv->book);
   if (G_LIKELY (id != IO_STREAM_BUFFER_ID_INVALID))
     buffer = g_ptr_array_index (priv->buffers, id);
@@ -134,7 +138,8 @@ set_busy_error (IOStream         *self,
  *
  * Takes one particular buffer, if it is free, so that the owner can fill it; as
  * io_stream_acquire_buffer() otherwise. It is for owners that go round by
- * number, as device drivers do whose hardware has a fixed order.
+ * number, as device drivers do whose hardware has a fixed order. What clients
+ * have not taken, of whom that can be taken back, is taken back.
  *
  * Any thread. Fails with %IO_STREAM_ERROR_BUSY if the buffer is not free, and
  * says who has it, with %IO_STREAM_ERROR_NOT_FOUND if there is no such buffer,
@@ -161,7 +166,10 @@ io_stream_acquire_buffer_with_id (IOStream  *self,
 
   g_mutex_lock (&priv->lock);
   if (buffer_id < priv->book.count && _io_loan_book_get_state (&priv->book, buffer_id) == IO_LOAN_LENT)
-    _io_stream_drain_locked (priv);
+    {
+      _io_stream_drain_locked (priv);
+      _io_stream_reclaim_id_locked (priv, buffer_id);
+    }
   if (buffer_id < priv->book.count && _io_loan_book_acquire_id (&priv->book, buffer_id))
     buffer = g_ptr_array_index (priv->buffers, buffer_id);
   else

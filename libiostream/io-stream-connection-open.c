@@ -36,6 +36,7 @@ close_fds (int   *fds,
 
 static void
 make_port (IOStreamConnection *self,
+           gboolean            claimed,
            int                 bell)
 {
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
@@ -46,6 +47,7 @@ make_port (IOStreamConnection *self,
   _io_fork_add_lifeline (bell);
   _io_ring_init (&priv->output, priv->peer.page->entries, priv->peer.entry_count, priv->peer.start_index);
   _io_ring_init (&priv->input, priv->own.page->entries, priv->own.entry_count, priv->own.start_index);
+  _io_claim_init (&priv->claim, claimed ? priv->own.claim : NULL, priv->peer.start_index);
   priv->announced = priv->dispatched = priv->peer.start_index;
   priv->output_queue = _io_stream_buffer_queue_new (&priv->peer, &priv->own);
   priv->input_queue = _io_stream_buffer_queue_new (&priv->own, &priv->peer);
@@ -65,6 +67,7 @@ _io_stream_connection_blame (IOStreamConnection  *self,
 static gboolean
 attach_regions (IOStreamConnection  *self,
                 guint32              entry_count,
+                gboolean             claimed,
                 GUnixFDList         *list,
                 GError             **error)
 {
@@ -76,7 +79,7 @@ attach_regions (IOStreamConnection  *self,
   done = _io_region_attach (&priv->peer, IO_ABI_SIDE_OWNER, steal_fd (fds, 0), entry_count, error) &&
          _io_region_attach (&priv->own, IO_ABI_SIDE_CLIENT, steal_fd (fds, 1), entry_count, error);
   if (done)
-    make_port (self, steal_fd (fds, 2));
+    make_port (self, claimed, steal_fd (fds, 2));
   close_fds (fds, n_fds);
 
   return done || _io_stream_connection_blame (self, error);
@@ -91,6 +94,7 @@ handle_open (IOStreamConnection  *self,
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
   g_autoptr (GVariant) dict = g_variant_get_child_value (answer, 0);
   guint32 entry_count = 0, buffer_count = 0, mode = IO_STREAM_MODE_OUTPUT;
+  guint32 delivery = IO_STREAM_DELIVERY_BLOCK;
 
   if (g_variant_n_children (dict) == 0)
     return fail_open (self, error, "it is a service of class %s, which is no stream",
@@ -99,12 +103,15 @@ handle_open (IOStreamConnection  *self,
       !g_variant_lookup (dict, "buffer-count", "u", &buffer_count) ||
       !g_variant_lookup (dict, "mode", "u", &mode))
     return fail_open (self, error, "the owner's answer lacks a value");
+  g_variant_lookup (dict, "delivery", "u", &delivery);
   if (entry_count == 0 || (entry_count & (entry_count - 1)) != 0 || entry_count > IO_ABI_MAX_ENTRIES)
     return fail_open (self, error, "the owner offers queues of %u entries", entry_count);
   if (buffer_count > IO_STREAM_MAX_BUFFERS)
     return fail_open (self, error, "the owner offers %u buffers", buffer_count);
   if (mode > IO_STREAM_MODE_INPUT_OUTPUT)
     return fail_open (self, error, "there is no mode %u", mode);
+  if (delivery > IO_STREAM_DELIVERY_LATEST)
+    return fail_open (self, error, "there is no delivery %u", delivery);
   if (fds == NULL || g_unix_fd_list_get_length (fds) != 3)
     return fail_open (self, error, "the owner sent %d descriptors in place of 3",
                       fds != NULL ? g_unix_fd_list_get_length (fds) : 0);
@@ -112,7 +119,7 @@ handle_open (IOStreamConnection  *self,
   /* What the last open left for late entries goes now. */
   _io_stream_connection_begin_epoch (self);
   _io_stream_connection_detach (self);
-  if (!attach_regions (self, entry_count, fds, error))
+  if (!attach_regions (self, entry_count, delivery >= IO_STREAM_DELIVERY_DROP_OLDEST, fds, error))
     return FALSE;
 
   priv->opened_mode = (IOStreamMode) mode;
@@ -221,6 +228,7 @@ _io_stream_connection_detach (IOStreamConnection *self)
   if (priv->port != NULL)
     _io_notification_port_invalidate (priv->port);
   g_clear_object (&priv->port);
+  priv->claim.word = NULL;
   _io_region_clear (&priv->own);
   _io_region_clear (&priv->peer);
   buffers = g_steal_pointer (&priv->buffers);
@@ -254,7 +262,7 @@ keep_last_output (IOStreamConnection *self)
 
   _io_notification_port_detach (priv->port);
   if (priv->notify_in_context &&
-      _io_ring_is_published (&priv->output, MAX (priv->output.index, priv->announced)))
+      _io_ring_is_published (&priv->output, MAX (_io_stream_connection_get_next (priv), priv->announced)))
     _io_stream_connection_announce_output (self);
 }
 

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "io-claim-private.h"
 #include "io-connection-private.h"
 #include "io-notification-port-private.h"
 #include "io-region-private.h"
@@ -65,6 +66,7 @@ typedef struct {
   IORegion              peer;          /* the owner's region: the output ring */
   IORing                output;
   IORing                input;
+  IOClaim               claim;         /* its word is NULL where nothing is taken back */
   IONotificationPort   *port;
   GArray               *buffers;       /* of IOStreamClientBuffer */
   GHashTable           *memories;      /* number -> IOMemoryBacking */
@@ -113,6 +115,15 @@ typedef struct {
 } IOStreamConnectionPrivate;
 
 IOStreamConnectionPrivate *_io_stream_connection_get_private (IOStreamConnection *self);
+
+/* Where the next entry to take is, or will be, while attached. What the owner
+ * can take back may be gone as soon as this is told, and an index that is
+ * behind that of the ring is a violation that taking finds. */
+static inline guint64
+_io_stream_connection_get_next (const IOStreamConnectionPrivate *priv)
+{
+  return G_LIKELY (priv->claim.word == NULL) ? priv->output.index : _io_claim_next_index (&priv->claim);
+}
 
 /* Calls (io-stream-connection-calls.c) */
 void          _io_stream_connection_keep_mode   (IOStreamConnection *self,

@@ -62,9 +62,10 @@ _io_stream_connection_expects (IOStreamConnection *self,
 static gboolean
 has_known_output (IOStreamConnectionPrivate *priv)
 {
-  guint64 end = priv->output.index + priv->output.mask + 1;
+  guint64 next = _io_stream_connection_get_next (priv);
+  guint64 end = next + priv->output.mask + 1;
 
-  for (guint64 i = priv->output.index; i < end && _io_ring_is_published (&priv->output, i); i++)
+  for (guint64 i = next; i < end && _io_ring_is_published (&priv->output, i); i++)
     if (_io_ring_peek_id (&priv->output, i) < priv->buffers->len)
       return TRUE;
 
@@ -77,13 +78,17 @@ gboolean
 _io_stream_connection_has_output (IOStreamConnection *self)
 {
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
+  guint64 next;
   guint32 id;
 
-  if (!priv->attached || priv->fork_count != _io_fork_count () ||
-      !_io_ring_is_published (&priv->output, priv->output.index))
+  if (!priv->attached || priv->fork_count != _io_fork_count ())
     return FALSE;
 
-  id = _io_ring_peek_id (&priv->output, priv->output.index);
+  next = _io_stream_connection_get_next (priv);
+  if (!_io_ring_is_published (&priv->output, next))
+    return (gint64) (next - priv->output.index) < 0;
+
+  id = _io_ring_peek_id (&priv->output, next);
   if (G_LIKELY (id < priv->buffers->len))
     return TRUE;
 

@@ -11,11 +11,17 @@ static gboolean
 port_is_ready (gpointer owner)
 {
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (owner);
-  guint64 next = priv->notify_in_context ? MAX (priv->output.index, priv->announced) : priv->output.index;
+  guint64 next;
 
-  return priv->attached &&
-         ((!(priv->blocked && priv->notify_in_context) && _io_ring_is_published (&priv->output, next)) ||
-          _io_stream_connection_has_news (owner));
+  if (!priv->attached)
+    return FALSE;
+
+  next = _io_stream_connection_get_next (priv);
+  if (priv->notify_in_context)
+    next = MAX (next, priv->announced);
+
+  return (!(priv->blocked && priv->notify_in_context) && _io_ring_is_published (&priv->output, next)) ||
+         _io_stream_connection_has_news (owner);
 }
 
 /* Entries that were announced and left in the queue are not announced
@@ -23,9 +29,10 @@ port_is_ready (gpointer owner)
 static void
 skip_announced (IOStreamConnectionPrivate *priv)
 {
-  guint64 end = priv->output.index + priv->output.mask + 1;
+  guint64 next = _io_stream_connection_get_next (priv);
+  guint64 end = next + priv->output.mask + 1;
 
-  priv->announced = MAX (priv->announced, priv->output.index);
+  priv->announced = MAX (priv->announced, next);
   while (priv->announced < end && _io_ring_is_published (&priv->output, priv->announced))
     priv->announced++;
 }
@@ -48,11 +55,13 @@ port_dispatch (gpointer owner)
   if (priv->news != 0)
     _io_stream_connection_tell (self);
 
-  if (!is_here (priv) || !_io_ring_is_published (&priv->output, MAX (priv->output.index, priv->announced)))
+  if (!is_here (priv) ||
+      !_io_ring_is_published (&priv->output, MAX (_io_stream_connection_get_next (priv), priv->announced)))
     return FALSE;
   if (!_io_stream_connection_has_output (self))
     {
-      priv->blocked = TRUE;
+      /* Or it was taken back just now. */
+      priv->blocked = priv->claim.word == NULL || _io_stream_connection_expects (self, G_MAXUINT32);
       return FALSE;
     }
 
@@ -179,6 +188,22 @@ fail_connection (IOStreamConnection             *self,
                                     entry->control_offset, entry->control_length, fault));
 }
 
+/* FALSE to look again. */
+static gboolean
+ask_locked (IOStreamConnection        *self,
+            IOStreamConnectionPrivate *priv)
+{
+  priv->blocked = TRUE;
+  if (priv->thread != g_thread_self ())
+    _io_notification_port_wake (priv->port);
+  g_mutex_unlock (&priv->lock);
+  if (priv->thread == g_thread_self ())
+    _io_stream_connection_refresh (self);
+  g_mutex_lock (&priv->lock);
+
+  return priv->blocked || !is_here (priv);
+}
+
 /* The owner may have added buffers since somebody looked: asks for them, and
  * leaves the entry where it is as long as the answer is not there. What comes
  * when nobody is there to be asked is lost. FALSE to look again. */
@@ -194,16 +219,70 @@ put_off_locked (IOStreamConnection             *self,
     return TRUE;
 
   _io_ring_untake (&priv->output);
-  priv->blocked = TRUE;
-  if (priv->thread != g_thread_self ())
-    _io_notification_port_wake (priv->port);
-  g_mutex_unlock (&priv->lock);
-  if (priv->thread == g_thread_self ())
-    _io_stream_connection_refresh (self);
-  g_mutex_lock (&priv->lock);
   *found = FALSE;
 
-  return priv->blocked || !is_here (priv);
+  return ask_locked (self, priv);
+}
+
+static gboolean
+take_locked (IOStreamConnection         *self,
+             IOStreamConnectionPrivate  *priv,
+             IOStreamBufferQueueEntry   *entry,
+             IOStreamConnection        **keep)
+{
+  gboolean found, unknown;
+
+  do
+    {
+      found = priv->attached && _io_ring_take (&priv->output, entry);
+      unknown = found && entry->buffer_id >= priv->buffers->len;
+      if (G_UNLIKELY (unknown) && *keep == NULL)
+        *keep = g_object_ref (self);
+    }
+  while (G_UNLIKELY (unknown) && !put_off_locked (self, priv, entry, &found));
+
+  return found;
+}
+
+/* The same where the owner can take back: what is looked at may be gone, and is
+ * this client's only after the commit, which is not undone. Each turn is one
+ * entry gone, so there are no more than fit in the queue, or the owner plays
+ * with the word. */
+static gboolean
+take_claimed_locked (IOStreamConnection         *self,
+                     IOStreamConnectionPrivate  *priv,
+                     IOStreamBufferQueueEntry   *entry,
+                     IOStreamConnection        **keep,
+                     const char                **fault)
+{
+  for (guint n = priv->output.mask + IO_CLAIM_MAX_TRIES; n > 0 && priv->attached; n--)
+    {
+      gboolean unknown, online;
+      guint64 index;
+      IOClaimResult result = _io_claim_peek (&priv->claim, &priv->output, &index, entry);
+
+      if (result == IO_CLAIM_BROKEN)
+        {
+          *entry = (IOStreamBufferQueueEntry) { IO_STREAM_BUFFER_ID_INVALID, 0, 0, 0, 0, 0, 0, 0 };
+          *fault = "it moved the claim word back";
+        }
+      if (result != IO_CLAIM_ENTRY)
+        return FALSE;
+
+      unknown = entry->buffer_id >= priv->buffers->len;
+      online = !unknown || (priv->usable && io_connection_is_connected (IO_CONNECTION (self)));
+      if (unknown && *keep == NULL)
+        *keep = g_object_ref (self);
+      if (unknown && online && _io_stream_connection_expects (self, entry->buffer_id))
+        {
+          if (ask_locked (self, priv))
+            return FALSE;
+        }
+      else if (_io_claim_commit (&priv->claim, &priv->output, index, 1) && online)
+        return TRUE;
+    }
+
+  return FALSE;
 }
 
 /**
@@ -239,7 +318,7 @@ io_stream_connection_dequeue_output_entry (IOStreamConnection       *self,
   G_GNUC_UNUSED g_autoptr (IOStreamConnection) keep = NULL;
   IOStreamConnectionPrivate *priv;
   const char *fault = NULL;
-  gboolean found, unknown;
+  gboolean found;
 
   g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), FALSE);
   g_return_val_if_fail (entry != NULL, FALSE);
@@ -249,14 +328,10 @@ io_stream_connection_dequeue_output_entry (IOStreamConnection       *self,
     return FALSE;
 
   g_mutex_lock (&priv->lock);
-  do
-    {
-      found = priv->attached && _io_ring_take (&priv->output, entry);
-      unknown = found && entry->buffer_id >= priv->buffers->len;
-      if (G_UNLIKELY (unknown) && keep == NULL)
-        keep = g_object_ref (self);
-    }
-  while (G_UNLIKELY (unknown) && !put_off_locked (self, priv, entry, &found));
+  if (G_LIKELY (priv->claim.word == NULL))
+    found = take_locked (self, priv, entry, &keep);
+  else
+    found = take_claimed_locked (self, priv, entry, &keep, &fault);
   if (found)
     fault = find_fault (priv, entry);
   if (found && fault == NULL)

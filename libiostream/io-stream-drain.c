@@ -9,19 +9,27 @@
 
 /* What comes back from the clients. */
 
-/* The client did what no honest client does. Its connection is ended by the
- * context; until then nothing more is taken from it. */
+/* Its connection is ended by the context; until then nothing more is taken from
+ * it. */
+void
+_io_stream_note_violation (IOStreamLink *link,
+                           char         *what)
+{
+  g_free (link->violation);
+  link->violation = what;
+  link->is_broken = TRUE;
+  _io_notification_port_wake (link->port);
+}
+
 static void
 note_violation (IOStreamLink                   *link,
                 const IOStreamBufferQueueEntry *entry,
                 const char                     *what)
 {
-  link->violation = g_strdup_printf ("returned buffer %u under number %u, data %u+%u, control %u+%u: %s",
-                                     entry->buffer_id, entry->sequence,
-                                     entry->data_offset, entry->data_length,
-                                     entry->control_offset, entry->control_length, what);
-  link->is_broken = TRUE;
-  _io_notification_port_wake (link->port);
+  _io_stream_note_violation (link, g_strdup_printf ("returned buffer %u under number %u, data %u+%u, "
+                                                    "control %u+%u: %s", entry->buffer_id, entry->sequence,
+                                                    entry->data_offset, entry->data_length,
+                                                    entry->control_offset, entry->control_length, what));
 }
 
 static gboolean
@@ -42,6 +50,14 @@ take_back (IOStreamPrivate                *priv,
   if (!_io_stream_check_entry_range (entry, parts->data_size, parts->control_size))
     {
       note_violation (link, entry, "outside of the buffer");
+      return FALSE;
+    }
+
+  if (G_UNLIKELY (_io_loan_holder_is_waiting (&link->holder, entry->buffer_id)) &&
+      !_io_stream_has_taken_locked (priv, link, entry->buffer_id))
+    {
+      if (link->violation == NULL)
+        note_violation (link, entry, "it was not taken");
       return FALSE;
     }
 

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "io-claim-private.h"
 #include "io-interrupt-link-private.h"
 #include "io-loan-book-private.h"
 #include "io-notification-port-private.h"
@@ -23,6 +24,9 @@ typedef struct {
 /* @length 0: for @n_buffers, so that the queue never is what limits. */
 IOStreamQueues *_io_stream_queues_new  (guint            n_buffers,
                                         guint            length,
+                                        GError         **error);
+/* For a client from which things can be taken back. */
+gboolean        _io_stream_queues_claim (IOStreamQueues *self,
                                         GError         **error);
 void            _io_stream_queues_free (IOStreamQueues  *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (IOStreamQueues, _io_stream_queues_free)
@@ -46,6 +50,7 @@ typedef struct {
   IORegion            peer;        /* the client's region: the input ring */
   IORing              output;
   IORing              input;
+  IOClaim             claim;       /* its word is NULL where nothing is taken back */
   IONotificationPort *port;
   int                 peer_bell;   /* the client's end, until it is handed over */
   IOInterruptLink    *interrupts;  /* what the client wants caused beside the bell, or NULL */

@@ -44,6 +44,21 @@ _io_stream_queues_new (guint    n_buffers,
   return NULL;
 }
 
+gboolean
+_io_stream_queues_claim (IOStreamQueues  *self,
+                         GError         **error)
+{
+  IORegion claimed = { 0, };
+
+  if (!_io_region_create_claimed (&claimed, self->own.entry_count, self->peer.start_index, error))
+    return FALSE;
+
+  _io_region_clear (&self->peer);
+  self->peer = claimed;
+
+  return TRUE;
+}
+
 void
 _io_stream_queues_free (IOStreamQueues *self)
 {
@@ -69,6 +84,7 @@ init_rings (IOStreamLink *self)
 
   _io_ring_init (&self->output, self->own.page->entries, entry_count, self->own.start_index);
   _io_ring_init (&self->input, self->peer.page->entries, entry_count, self->peer.start_index);
+  _io_claim_init (&self->claim, self->peer.claim, self->own.start_index);
   self->next_input = self->input.index;
   self->announced = self->output.index;
 }
@@ -99,6 +115,8 @@ _io_stream_link_new (IOStream                       *stream,
       return NULL;
     }
   init_rings (self);
+  if (self->claim.word != NULL)
+    _io_loan_holder_watch (&self->holder, n_buffers);
 
   return self;
 }

@@ -85,10 +85,9 @@ _io_stream_can_lend_locked (IOStreamPrivate *priv)
 }
 
 IOStreamLink *
-_io_stream_find_blocker_locked (IOStreamPrivate *priv)
+_io_stream_find_blocker_locked (IOStreamPrivate *priv,
+                                gboolean         can_lend)
 {
-  gboolean can_lend = _io_stream_can_lend_locked (priv);
-
   for (guint i = 0; i < priv->links->len; i++)
     {
       IOStreamLink *link = _io_stream_link_at (priv, i);

@@ -96,11 +96,10 @@ check_delivery (IOStream      *self,
   IOStreamDelivery delivery = io_stream_user_client_get_delivery (IO_STREAM_USER_CLIENT (client));
   g_autoptr (GEnumClass) deliveries = g_type_class_ref (IO_TYPE_STREAM_DELIVERY);
 
-  if ((priv->deliveries & (1u << delivery)) != 0 && delivery <= IO_STREAM_DELIVERY_DROP_NEWEST)
+  if ((priv->deliveries & (1u << delivery)) != 0)
     return TRUE;
 
-  g_set_error (error, IO_STREAM_ERROR, (priv->deliveries & (1u << delivery)) != 0 ? IO_STREAM_ERROR_UNSUPPORTED
-                                                                                   : IO_STREAM_ERROR_NOT_PERMITTED,
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED,
                "Stream “%s” does not permit delivery “%s”", io_service_get_name (IO_SERVICE (self)),
                g_enum_get_value (deliveries, (int) delivery)->value_nick);
   return FALSE;
@@ -158,15 +157,22 @@ _io_stream_get_collect_every (IOStreamPrivate *priv)
 
 /* Those that were made by hand, if they still are long enough. */
 static IOStreamQueues *
-take_queues (IOStreamPrivate  *priv,
-             GError          **error)
+take_queues (IOStreamPrivate   *priv,
+             IOStreamDelivery   delivery,
+             GError           **error)
 {
   g_autoptr (IOStreamQueues) queues = g_steal_pointer (&priv->queues);
 
-  if (queues != NULL && (queues->length > 0 || queues->own.entry_count >= priv->buffers->len))
-    return g_steal_pointer (&queues);
+  if (queues == NULL || (queues->length == 0 && queues->own.entry_count < priv->buffers->len))
+    {
+      g_clear_pointer (&queues, _io_stream_queues_free);
+      queues = _io_stream_queues_new (priv->buffers->len, priv->queue_length, error);
+    }
+  if (queues == NULL ||
+      (delivery >= IO_STREAM_DELIVERY_DROP_OLDEST && !_io_stream_queues_claim (queues, error)))
+    return NULL;
 
-  return _io_stream_queues_new (priv->buffers->len, priv->queue_length, error);
+  return g_steal_pointer (&queues);
 }
 
 static void
@@ -197,6 +203,7 @@ make_link (IOStream      *self,
 {
   g_autoptr (IOStream) keep = NULL;
   IOStreamPrivate *priv = _io_stream_get_private (self);
+  IOStreamDelivery delivery = io_stream_user_client_get_delivery (IO_STREAM_USER_CLIENT (client));
   IOStreamQueues *queues;
   IOStreamLink *link;
 
@@ -205,14 +212,14 @@ make_link (IOStream      *self,
       (priv->links->len == 0 && !_io_stream_refresh_memory (self, error)))
     return FALSE;
 
-  queues = take_queues (priv, error);
+  queues = take_queues (priv, delivery, error);
   if (queues == NULL)
     return FALSE;
   link = _io_stream_link_new (self, client, priv->buffers->len, queues, &_io_stream_port_funcs, error);
   if (link == NULL)
     return FALSE;
   link->max_buffers = _io_user_client_get_max_buffers (client);
-  link->delivery = io_stream_user_client_get_delivery (IO_STREAM_USER_CLIENT (client));
+  link->delivery = delivery;
 
   g_mutex_lock (&priv->lock);
   add_link_locked (priv, link, (options & IO_STREAM_OPEN_SHARED) != 0);
@@ -395,6 +402,7 @@ _io_stream_describe_open (IOStream      *self,
   g_variant_dict_insert (&dict, "entry-count", "u", link->own.entry_count);
   g_variant_dict_insert (&dict, "epoch", "u", link->epoch);
   g_variant_dict_insert (&dict, "mode", "u", (guint32) priv->mode);
+  g_variant_dict_insert (&dict, "delivery", "u", (guint32) link->delivery);
   g_variant_dict_insert (&dict, "buffer-count", "u", (guint32) priv->buffers->len);
   *fds = g_steal_pointer (&list);
 

@@ -123,13 +123,35 @@ IOStreamLink    *_io_stream_find_holder_locked (IOStreamPrivate *priv,
                                              guint32        id);
 /* Whether clients can hold one buffer more. */
 gboolean         _io_stream_can_lend_locked (IOStreamPrivate *priv);
-/* The client that does not let the owner send, or NULL. */
-IOStreamLink    *_io_stream_find_blocker_locked (IOStreamPrivate *priv);
+/* The client that does not let the owner send, or NULL; @can_lend: as
+ * _io_stream_can_lend_locked() says. */
+IOStreamLink    *_io_stream_find_blocker_locked (IOStreamPrivate *priv,
+                                             gboolean       can_lend);
 /* Nothing that clients can write, and only output. */
 gboolean         _io_stream_check_shareable (IOStream      *self,
                                              GError       **error);
 
+/* What is taken back (io-stream-claims.c); with the lock held, and for links
+ * that have a claim word */
+/* For one entry more, as the client's delivery says. FALSE: it misses that. */
+gboolean         _io_stream_make_place_locked (IOStreamPrivate *priv,
+                                             IOStreamLink  *link);
+/* Takes back until one buffer more is free, the oldest first; nothing if that
+ * does not help. */
+gboolean         _io_stream_reclaim_locked  (IOStreamPrivate *priv);
+gboolean         _io_stream_reclaim_id_locked (IOStreamPrivate *priv,
+                                             guint32        id);
+/* The same until clients can hold one buffer more. */
+gboolean         _io_stream_reclaim_reserve_locked (IOStreamPrivate *priv);
+/* It gives this one back: has it taken it? */
+gboolean         _io_stream_has_taken_locked (IOStreamPrivate *priv,
+                                             IOStreamLink  *link,
+                                             guint32        id);
+
 /* What comes back (io-stream-drain.c); with the lock held */
+/* The client did what no honest one does; takes over @what. */
+void             _io_stream_note_violation  (IOStreamLink  *link,
+                                             char          *what);
 guint            _io_stream_drain_link_locked (IOStreamPrivate *priv,
                                              IOStreamLink  *link);
 guint            _io_stream_drain_locked    (IOStreamPrivate *priv);

@@ -106,7 +106,10 @@ check_sendable_locked (IOStream                        *self,
   if (G_UNLIKELY (state == IO_LOAN_ARRIVED))
     return fail_send (self, IO_STREAM_ERROR_BUSY, entry, "it came back and was not dequeued yet", error);
 
-  blocker = _io_stream_find_blocker_locked (priv);
+  blocker = _io_stream_find_blocker_locked (priv, TRUE);
+  if (G_LIKELY (blocker == NULL) && G_UNLIKELY (!_io_stream_can_lend_locked (priv)) &&
+      !_io_stream_reclaim_reserve_locked (priv))
+    blocker = _io_stream_find_blocker_locked (priv, FALSE);
   if (G_UNLIKELY (blocker != NULL))
     return fail_blocked (self, blocker, entry, error);
 
@@ -132,9 +135,12 @@ collect_locked (IOStreamPrivate *priv,
 
 /* FALSE if the client misses it. */
 static gboolean
-has_place (IOStreamLink *link,
-           gboolean      can_lend)
+has_place (IOStreamPrivate *priv,
+           IOStreamLink    *link,
+           gboolean         can_lend)
 {
+  if (G_UNLIKELY (link->claim.word != NULL) && can_lend)
+    return _io_stream_make_place_locked (priv, link);
   if (G_LIKELY (can_lend && link->holder.count < link->limit))
     return TRUE;
 
@@ -162,7 +168,7 @@ lend_locked (IOStreamPrivate          *priv,
         continue;
 
       _io_stream_count_meant_locked (link, entry->sequence);
-      if (!has_place (link, can_lend))
+      if (!has_place (priv, link, can_lend))
         continue;
 
       _io_loan_book_add_holder (&priv->book, entry->buffer_id, &link->holder);

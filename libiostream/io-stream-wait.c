@@ -19,11 +19,14 @@ cancelled_cb (GCancellable *cancellable,
   g_mutex_unlock (&priv->lock);
 }
 
+/* What acquiring and sending would take back is taken back now. */
 static gboolean
 can_send_locked (IOStreamPrivate *priv)
 {
-  return priv->state == IO_STREAM_STATE_RUNNING && priv->book.n_free > 0 &&
-         _io_stream_find_blocker_locked (priv) == NULL;
+  return priv->state == IO_STREAM_STATE_RUNNING &&
+         _io_stream_find_blocker_locked (priv, TRUE) == NULL &&
+         (priv->book.n_free > 0 || _io_stream_reclaim_locked (priv)) &&
+         (_io_stream_reclaim_reserve_locked (priv) || _io_stream_find_blocker_locked (priv, FALSE) == NULL);
 }
 
 static gboolean

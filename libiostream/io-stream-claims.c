@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include "io-stream-private.h"
+
+/* What clients that may lose what they have not taken lose: to something newer,
+ * or to an owner that has no buffer left. Who has an entry is decided by the
+ * claim word alone, so nobody waits for a client here, and nothing that it
+ * writes there makes this longer than its queue. */
+
+static gboolean
+is_sound (IOStreamLink *link)
+{
+  return link->claim.word != NULL && link->ready && link->violation == NULL;
+}
+
+/* What it holds is the owner's from now on: it is not to keep anybody from going
+ * on until the context has ended it. */
+static void
+note_bad_word (IOStreamPrivate *priv,
+               IOStreamLink    *link)
+{
+  _io_loan_book_end_all (&priv->book, &link->holder);
+  _io_stream_note_violation (link, g_strdup_printf ("moved its claim word out of %" G_GUINT64_FORMAT " to %"
+                                                    G_GUINT64_FORMAT, link->claim.seen, link->output.index));
+}
+
+static IOStreamDrop
+get_reason (IOStreamLink *link)
+{
+  return link->delivery == IO_STREAM_DELIVERY_LATEST ? IO_STREAM_DROP_LATEST : IO_STREAM_DROP_OLDEST;
+}
+
+/* The slots are the owner's own page: they say what it wrote. */
+static void
+book_span (IOStreamPrivate   *priv,
+           IOStreamLink      *link,
+           const IOClaimSpan *span)
+{
+  IOStreamBufferQueueEntry entry;
+  guint n_home = 0;
+
+  for (guint64 i = span->from - span->taken; i < span->from; i++)
+    {
+      _io_ring_read (&link->output, i, &entry);
+      _io_loan_book_note_taken (&priv->book, &link->holder, &entry);
+    }
+  for (guint64 i = span->from; i < span->to; i++)
+    {
+      _io_ring_read (&link->output, i, &entry);
+      if (_io_loan_book_give_back (&priv->book, &link->holder, &entry, FALSE) != IO_LOAN_NOT_LENT)
+        n_home++;
+    }
+
+  link->dropped[get_reason (link)] += n_home;
+  if (n_home > 0 && priv->n_waiters > 0)
+    g_cond_broadcast (&priv->cond);
+}
+
+static gboolean
+sync_link (IOStreamPrivate *priv,
+           IOStreamLink    *link)
+{
+  IOClaimSpan span;
+
+  if (_io_claim_sync (&link->claim, &link->output, &span))
+    {
+      book_span (priv, link, &span);
+      return TRUE;
+    }
+  note_bad_word (priv, link);
+
+  return FALSE;
+}
+
+static gboolean
+withdraw (IOStreamPrivate *priv,
+          IOStreamLink    *link,
+          guint64          n)
+{
+  IOClaimSpan span;
+
+  if (_io_claim_withdraw (&link->claim, &link->output, n, &span))
+    {
+      book_span (priv, link, &span);
+      return TRUE;
+    }
+  note_bad_word (priv, link);
+
+  return FALSE;
+}
+
+static gboolean
+has_place (IOStreamLink *link)
+{
+  return link->holder.count < link->limit && !_io_claim_is_full (&link->claim, &link->output);
+}
+
+/* How many have to go for a newer one. A loan that ended otherwise still takes a
+ * slot, and no place. */
+static guint64
+count_excess (IOStreamLink *link)
+{
+  if (link->delivery == IO_STREAM_DELIVERY_LATEST)
+    return G_MAXUINT64;
+  if (link->holder.count >= link->limit)
+    return link->holder.count - link->limit + 1;
+
+  return _io_claim_is_full (&link->claim, &link->output) ? 1 : 0;
+}
+
+gboolean
+_io_stream_make_place_locked (IOStreamPrivate *priv,
+                              IOStreamLink    *link)
+{
+  gboolean latest = link->delivery == IO_STREAM_DELIVERY_LATEST;
+  guint64 excess;
+
+  if (!is_sound (link))
+    return FALSE;
+  if (has_place (link) && !(latest && link->holder.n_waiting > 0))
+    return TRUE;
+  if (!sync_link (priv, link))
+    return FALSE;
+
+  /* It is not to lose what it can have for something that it cannot. */
+  excess = link->holder.count - link->holder.n_waiting < link->limit ? count_excess (link) : 0;
+  if (excess > 0 && !withdraw (priv, link, excess))
+    return FALSE;
+  if (has_place (link))
+    return TRUE;
+
+  link->dropped[IO_STREAM_DROP_ALLOWANCE]++;
+
+  return FALSE;
+}
+
+/* The number of the oldest that is free when it is taken back. */
+static gboolean
+find_oldest_of_link (IOStreamPrivate          *priv,
+                     IOStreamLink             *link,
+                     IOStreamBufferQueueEntry *entry)
+{
+  if (!is_sound (link) || link->holder.n_waiting == 0)
+    return FALSE;
+
+  for (guint64 i = link->claim.seen; i < link->output.index; i++)
+    {
+      _io_ring_read (&link->output, i, entry);
+      if (_io_loan_holder_is_waiting (&link->holder, entry->buffer_id) &&
+          _io_loan_book_is_untaken (&priv->book, entry->buffer_id))
+        return TRUE;
+    }
+
+  return FALSE;
+}
+
+static guint32
+find_oldest (IOStreamPrivate *priv)
+{
+  IOStreamBufferQueueEntry oldest = { IO_STREAM_BUFFER_ID_INVALID, 0, 0, 0, 0, 0, 0, 0 }, entry;
+
+  for (guint i = 0; i < priv->links->len; i++)
+    if (find_oldest_of_link (priv, _io_stream_link_at (priv, i), &entry) &&
+        (oldest.buffer_id == IO_STREAM_BUFFER_ID_INVALID || (gint32) (entry.sequence - oldest.sequence) < 0))
+      oldest = entry;
+
+  return oldest.buffer_id;
+}
+
+/* With all that is before it in the queue: the word knows no gaps. */
+static void
+withdraw_id (IOStreamPrivate *priv,
+             IOStreamLink    *link,
+             guint32          id)
+{
+  IOStreamBufferQueueEntry entry = { IO_STREAM_BUFFER_ID_INVALID, 0, 0, 0, 0, 0, 0, 0 };
+  guint64 end = link->claim.seen;
+  IOClaimSpan span;
+
+  while (end < link->output.index && entry.buffer_id != id)
+    _io_ring_read (&link->output, end++, &entry);
+
+  if (_io_claim_withdraw_before (&link->claim, &link->output, end, &span))
+    book_span (priv, link, &span);
+  else
+    note_bad_word (priv, link);
+}
+
+/* What is known by now to be taken keeps others from losing it for nothing. */
+static void
+sync_all (IOStreamPrivate *priv)
+{
+  for (guint i = 0; i < priv->links->len; i++)
+    if (is_sound (_io_stream_link_at (priv, i)))
+      sync_link (priv, _io_stream_link_at (priv, i));
+}
+
+gboolean
+_io_stream_reclaim_id_locked (IOStreamPrivate *priv,
+                              guint32          id)
+{
+  sync_all (priv);
+  if (!_io_loan_book_is_untaken (&priv->book, id))
+    return FALSE;
+
+  for (guint i = 0; i < priv->links->len; i++)
+    {
+      IOStreamLink *link = _io_stream_link_at (priv, i);
+
+      if (is_sound (link) && _io_loan_holder_is_waiting (&link->holder, id))
+        withdraw_id (priv, link, id);
+    }
+
+  return _io_loan_book_get_state (&priv->book, id) == IO_LOAN_FREE;
+}
+
+/* Each turn there is one less that waits, or one link less that is sound. */
+gboolean
+_io_stream_reclaim_locked (IOStreamPrivate *priv)
+{
+  guint32 id;
+
+  sync_all (priv);
+  id = find_oldest (priv);
+  while (id != IO_STREAM_BUFFER_ID_INVALID && !_io_stream_reclaim_id_locked (priv, id))
+    id = find_oldest (priv);
+
+  return id != IO_STREAM_BUFFER_ID_INVALID;
+}
+
+gboolean
+_io_stream_reclaim_reserve_locked (IOStreamPrivate *priv)
+{
+  while (!_io_stream_can_lend_locked (priv))
+    if (!_io_stream_reclaim_locked (priv))
+      return FALSE;
+
+  return TRUE;
+}
+
+gboolean
+_io_stream_has_taken_locked (IOStreamPrivate *priv,
+                             IOStreamLink    *link,
+                             guint32          id)
+{
+  return sync_link (priv, link) && !_io_loan_holder_is_waiting (&link->holder, id);
+}
