@@ -160,6 +160,34 @@ test_withdraw (gconstpointer data)
     }
 }
 
+/* Nothing from the end on, wherever the client is by then. */
+static void
+test_withdraw_before (void)
+{
+  Ends ends;
+  IOClaimSpan span;
+
+  ends_init (&ends, IO_REGION_START_INDEX);
+  for (guint32 n = 0; n < 3000; n += COUNT)
+    {
+      put (&ends, COUNT);
+      take (&ends, n);
+      g_assert_true (_io_claim_withdraw_before (&ends.owner, &ends.output, ends.start + n + 3, &span));
+      assert_span (&ends, &span, 1, n + 1, n + 3);
+      take (&ends, n + 3);
+      take (&ends, n + 4);
+      g_assert_true (_io_claim_withdraw_before (&ends.owner, &ends.output, ends.start + n + 4, &span));
+      assert_span (&ends, &span, 2, n + 5, n + 5);
+      g_assert_true (_io_claim_withdraw_before (&ends.owner, &ends.output, 0, &span));
+      assert_span (&ends, &span, 0, n + 5, n + 5);
+      g_assert_true (_io_claim_withdraw_before (&ends.owner, &ends.output, G_MAXUINT64, &span));
+      assert_span (&ends, &span, 0, n + 5, n + COUNT);
+    }
+
+  atomic_store (ends.client.word, ends.start);
+  g_assert_false (_io_claim_withdraw_before (&ends.owner, &ends.output, G_MAXUINT64, &span));
+}
+
 /* A client that stands still: the owner has all its slots, as often as it
  * likes, and the client goes on where the owner is then. */
 static void
@@ -620,6 +648,7 @@ main (int   argc,
       g_test_add_data_func (take_path, &starts[i], test_take);
       g_test_add_data_func (withdraw_path, &starts[i], test_withdraw);
     }
+  g_test_add_func ("/claim/withdraw-before", test_withdraw_before);
   g_test_add_func ("/claim/stopped", test_stopped);
   g_test_add_func ("/claim/peek", test_peek);
   g_test_add_func ("/claim/full", test_full);

@@ -300,6 +300,53 @@ test_grow (Fixture       *fixture,
   g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->second, &lent, FALSE), ==, IO_LOAN_RETURNED);
 }
 
+/* Who has not taken what it holds, through every way that ends. */
+static void
+test_waiting (Fixture       *fixture,
+              gconstpointer  data)
+{
+  IOStreamBufferQueueEntry entry, old;
+
+  _io_loan_holder_watch (&fixture->first, COUNT);
+  old = lend (fixture, &fixture->first, 3);
+  g_assert_true (_io_loan_holder_is_waiting (&fixture->first, 3));
+  g_assert_true (_io_loan_book_is_untaken (&fixture->book, 3));
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &old, FALSE), ==, IO_LOAN_RETURNED);
+  g_assert_false (_io_loan_holder_is_waiting (&fixture->first, 3));
+  g_assert_false (_io_loan_book_is_untaken (&fixture->book, 3));
+  g_assert_cmpuint (fixture->first.n_waiting, ==, 0);
+
+  /* An older number says nothing about this loan. */
+  entry = lend (fixture, &fixture->first, 3);
+  _io_loan_book_note_taken (&fixture->book, &fixture->first, &old);
+  g_assert_true (_io_loan_holder_is_waiting (&fixture->first, 3));
+  _io_loan_book_note_taken (&fixture->book, &fixture->first, &entry);
+  _io_loan_book_note_taken (&fixture->book, &fixture->first, &entry);
+  g_assert_false (_io_loan_holder_is_waiting (&fixture->first, 3));
+  g_assert_false (_io_loan_book_is_untaken (&fixture->book, 3));
+  g_assert_true (_io_loan_holder_has (&fixture->first, 3));
+
+  /* One that nobody watches has taken everything. */
+  entry = lend (fixture, &fixture->second, 5);
+  g_assert_false (_io_loan_holder_is_waiting (&fixture->second, 5));
+  g_assert_false (_io_loan_book_is_untaken (&fixture->book, 5));
+  _io_loan_book_add_holder (&fixture->book, 5, &fixture->first);
+  g_assert_false (_io_loan_book_is_untaken (&fixture->book, 5));
+  g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->second, &entry, FALSE), ==, IO_LOAN_STILL_HELD);
+  g_assert_true (_io_loan_book_is_untaken (&fixture->book, 5));
+
+  _io_loan_holder_grow (&fixture->first, COUNT, 4 * COUNT + 64);
+  _io_loan_holder_grow (&fixture->second, COUNT, 4 * COUNT + 64);
+  _io_loan_book_grow (&fixture->book, 4 * COUNT + 64);
+  for (guint32 id = COUNT; id < fixture->book.count; id++)
+    g_assert_false (_io_loan_holder_is_waiting (&fixture->first, id));
+  lend (fixture, &fixture->first, fixture->book.count - 1);
+  g_assert_cmpuint (fixture->first.n_waiting, ==, 2);
+  g_assert_cmpuint (_io_loan_book_end_all (&fixture->book, &fixture->first), ==, 3);
+  g_assert_cmpuint (fixture->first.n_waiting, ==, 0);
+  g_assert_cmpuint (fixture->book.n_lent, ==, 0);
+}
+
 int
 main (int   argc,
       char *argv[])
@@ -315,6 +362,7 @@ main (int   argc,
   ADD ("arrivals", test_arrivals);
   ADD ("random", test_random);
   ADD ("grow", test_grow);
+  ADD ("waiting", test_waiting);
 
   return g_test_run ();
 }
