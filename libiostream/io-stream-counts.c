@@ -105,6 +105,9 @@ count_queued (IOStreamLink *link)
   guint64 consumed = atomic_load_explicit (&link->peer.page->consumed, memory_order_relaxed);
   guint64 queued = link->output.index - consumed;
 
+  if (link->claim.word != NULL)
+    return (guint) MIN (link->output.index - _io_claim_next_index (&link->claim), link->holder.n_waiting);
+
   return (guint) MIN (queued, link->holder.count);
 }
 

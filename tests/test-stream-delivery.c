@@ -172,6 +172,21 @@ get_dropped (Fixture      *fixture,
   return n;
 }
 
+/* What it missed until it got the last, it has seen itself. */
+static void
+assert_lost (Fixture *fixture,
+             guint    i)
+{
+  IOStreamPrivate *priv = _io_stream_get_private (fixture->stream);
+  guint64 n = 0;
+
+  g_mutex_lock (&priv->lock);
+  for (guint reason = 0; reason < IO_STREAM_N_DROPS; reason++)
+    n += _io_stream_link_at (priv, i)->dropped[reason];
+  g_mutex_unlock (&priv->lock);
+  g_assert_cmpuint (io_stream_connection_get_lost (fixture->clients[i]), ==, n);
+}
+
 #define assert_dropped(fixture, place, reason, n) \
   g_assert_cmpuint (get_dropped (fixture, place, reason), ==, n)
 
@@ -230,6 +245,7 @@ test_latest (Fixture       *fixture,
       assert_empty (fixture, 0);
     }
   assert_dropped (fixture, 0, IO_STREAM_DROP_LATEST, 299);
+  assert_lost (fixture, 0);
   assert_dropped (fixture, 0, IO_STREAM_DROP_OLDEST, 0);
   assert_balance (fixture);
 }
@@ -252,6 +268,7 @@ test_drop_oldest (Fixture       *fixture,
       take_and_return (fixture, 0, i);
     }
   assert_dropped (fixture, 0, IO_STREAM_DROP_OLDEST, 96);
+  assert_lost (fixture, 0);
   assert_balance (fixture);
 }
 
@@ -303,8 +320,13 @@ test_four (Fixture       *fixture,
       take_and_return (fixture, 2, 56 + i);
     }
   take_and_return (fixture, 3, 59);
+  send_many (fixture, 60, 61);
   for (guint i = 0; i < 4; i++)
-    assert_empty (fixture, i);
+    {
+      take_and_return (fixture, i, 60);
+      assert_empty (fixture, i);
+      assert_lost (fixture, i);
+    }
   assert_balance (fixture);
   for (guint i = 0; i < N_BUFFERS; i++)
     g_assert_nonnull (io_stream_acquire_buffer (fixture->stream, NULL));
