@@ -494,10 +494,13 @@ test_storm (gconstpointer data)
 
 /* Both go for the same few entries at the same moment, again and again. */
 
-#define N_DUELS 20000
+/* As many as there is time for, where one is a change of thread each. */
+#define N_DUELS  20000
+#define MAX_TIME (5 * G_USEC_PER_SEC)
 
 typedef struct {
   Ends   ends;
+  gint   n_rounds;        /* atomic */
   gint   begun;           /* atomic: rounds */
   gint   ended;           /* atomic: likewise, by the client */
   guint8 taken[COUNT];
@@ -508,7 +511,7 @@ duel_client (gpointer user_data)
 {
   Duel *duel = user_data;
 
-  for (gint round = 1; round <= N_DUELS; round++)
+  for (gint round = 1; round <= g_atomic_int_get (&duel->n_rounds); round++)
     {
       IOStreamBufferQueueEntry entry;
 
@@ -526,14 +529,18 @@ static void
 test_duel (void)
 {
   g_autofree Duel *duel = g_new0 (Duel, 1);
+  gint64 end = g_get_monotonic_time () + MAX_TIME;
   GThread *thread;
 
   ends_init (&duel->ends, IO_REGION_START_INDEX);
+  duel->n_rounds = N_DUELS;
   thread = g_thread_new ("client", duel_client, duel);
-  for (gint round = 1; round <= N_DUELS; round++)
+  for (gint round = 1; round <= duel->n_rounds; round++)
     {
       guint8 withdrawn[COUNT] = { 0, };
 
+      if (g_get_monotonic_time () >= end)
+        g_atomic_int_set (&duel->n_rounds, round);
       memset (duel->taken, 0, sizeof duel->taken);
       put (&duel->ends, COUNT);
       g_atomic_int_set (&duel->begun, round);
