@@ -37,7 +37,8 @@ typedef struct {
   IOStampClock clock;
   guint64      produced;
   guint64      failures;
-  guint64      last_activity;
+  guint64      last_activity;  /* of those that return */
+  guint64      last_sent;
   /* of the clients that left */
   guint64      delivered;
   guint64      returned;

@@ -176,7 +176,7 @@ _io_stream_fill_stream_row (IOStreamPrivate       *priv,
   row->replayed = counts->replayed;
   row->revoked = counts->revoked;
   row->failures = counts->failures;
-  row->last_activity = counts->last_activity;
+  row->last_activity = MAX (counts->last_activity, counts->last_sent);
   row->violations = counts->violations;
   for (guint i = 0; i < priv->links->len; i++)
     add_link (row, g_ptr_array_index (priv->links, i));

@@ -84,12 +84,14 @@ _io_stream_drain_link_locked (IOStreamPrivate *priv,
   if (!link->ready || link->violation != NULL || priv->fork_count != _io_fork_count ())
     return 0;
 
+  _io_stamp_clock_get (&priv->counts.clock);
   while (_io_ring_take (&link->input, &entry) && take_back (priv, link, &entry))
     n_home++;
 
   if (n_home > 0)
     {
       link->returned += n_home;
+      link->counts.last_activity = priv->counts.last_activity = priv->counts.clock.now;
       atomic_store_explicit (&link->has_news, TRUE, memory_order_relaxed);
       link->starved = FALSE;
       if (priv->n_waiters > 0)

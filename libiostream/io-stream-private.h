@@ -268,8 +268,8 @@ _io_stream_count_sent_locked (IOStreamPrivate *priv,
   IOStreamCounts *counts = &priv->counts;
 
   counts->produced++;
-  counts->last_activity = _io_stamp_clock_get (&counts->clock);
-  priv->book.loans[id].since = counts->last_activity;
+  counts->last_sent = _io_stamp_clock_get (&counts->clock);
+  priv->book.loans[id].since = counts->last_sent;
 }
 
 /* Whether this client gets it or not: it counts as one that was meant for it.
@@ -283,17 +283,15 @@ _io_stream_count_meant_locked (IOStreamLink *link,
   link->counts.next_sequence++;
 }
 
-/* It came back from this client. */
+/* It came back from this client, whose returns began to be taken a moment
+ * ago. */
 static inline void
 _io_stream_count_returned_locked (IOStreamPrivate *priv,
                                   IOStreamLink    *link,
                                   guint32          id)
 {
-  IOStreamCounts *counts = &priv->counts;
-  guint64 now = _io_stamp_clock_get (&counts->clock);
-  guint64 held = now - MAX (priv->book.loans[id].since, link->counts.opened);
+  guint64 held = priv->counts.clock.now - MAX (priv->book.loans[id].since, link->counts.opened);
 
-  link->counts.last_activity = counts->last_activity = now;
   if (G_UNLIKELY (held > link->counts.longest_held))
     link->counts.longest_held = held;
 }
