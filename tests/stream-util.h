@@ -195,8 +195,8 @@ stream_util_park (IOWorkLoop *loop,
   source = g_idle_source_new ();
   g_source_set_priority (source, G_PRIORITY_DEFAULT);
   g_source_set_callback (source, stream_util_park_cb, park, NULL);
-  g_source_attach (source, io_work_loop_get_context (loop));
   g_mutex_lock (&park->lock);
+  g_source_attach (source, io_work_loop_get_context (loop));
   while (!park->parked)
     g_cond_wait (&park->cond, &park->lock);
   g_mutex_unlock (&park->lock);
