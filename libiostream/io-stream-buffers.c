@@ -21,7 +21,7 @@ get_reference_count (gpointer        home,
   _io_stream_drain_locked (priv);
   if (_io_stream_check_process (home, NULL) &&
       id < priv->book.count && _io_loan_book_get_state (&priv->book, id) == IO_LOAN_LENT)
-    count = (int) priv->book.loans[id].holders;
+    count = (int) priv->book.loans[id].holders - (_io_stream_history_has_locked (priv, id) ? 1 : 0);
   g_mutex_unlock (&priv->lock);
 
   return count;
@@ -36,6 +36,7 @@ is_in_use (gpointer home)
 static void
 memory_changed (gpointer home)
 {
+  io_stream_clear_history (home);
   _io_stream_announce_memory (home);
 }
 
@@ -51,6 +52,7 @@ renew_book_locked (IOStreamPrivate *priv)
   _io_loan_book_clear (&priv->book);
   _io_loan_book_init (&priv->book, priv->buffers->len);
   priv->book.sequence = sequence;
+  _io_stream_history_renew_locked (priv);
 }
 
 static void
@@ -280,6 +282,7 @@ append_locked (IOStream  *self,
     }
 
   _io_loan_book_grow (&priv->book, priv->buffers->len);
+  _io_stream_history_grow_locked (priv, old_count, priv->buffers->len);
   priv->collect_every = _io_stream_get_collect_every (priv);
   _io_stream_set_limits_locked (priv);
   for (guint i = 0; i < priv->links->len; i++)

@@ -207,3 +207,54 @@ io_stream_connection_set_delivery (IOStreamConnection *self,
   priv->delivery = delivery;
   g_object_notify (G_OBJECT (self), "delivery");
 }
+
+/**
+ * io_stream_connection_get_replay:
+ * @self: a connection
+ *
+ * Gets #IOStreamConnection:replay. In the thread of the connection.
+ *
+ * Returns: the number of buffers
+ * Since: 1.0
+ */
+guint
+io_stream_connection_get_replay (IOStreamConnection *self)
+{
+  g_return_val_if_fail (IO_IS_STREAM_CONNECTION (self), 0);
+
+  return _io_stream_connection_get_private (self)->replay;
+}
+
+/**
+ * io_stream_connection_set_replay:
+ * @self: a connection
+ * @replay: how many buffers; 0 for none
+ *
+ * Asks for the buffers that were sent last before this client starts, so that
+ * it has a picture at once: they are there when io_stream_connection_start()
+ * returns, in order, under the numbers they were sent with, and before anything
+ * newer. There are not more of them than the owner keeps
+ * (#IOStream:history-count) and than this client may hold, and none that it was
+ * lent before it stopped and started again. They may be old; to go on from
+ * %IO_STREAM_STATE_SUSPENDED brings none.
+ *
+ * Call it before io_connection_open(). In the thread of the connection.
+ *
+ * Since: 1.0
+ */
+void
+io_stream_connection_set_replay (IOStreamConnection *self,
+                                 guint               replay)
+{
+  IOStreamConnectionPrivate *priv;
+
+  g_return_if_fail (IO_IS_STREAM_CONNECTION (self));
+  g_return_if_fail (replay <= IO_STREAM_MAX_BUFFERS);
+
+  priv = _io_stream_connection_get_private (self);
+  if (priv->replay == replay)
+    return;
+
+  priv->replay = replay;
+  g_object_notify (G_OBJECT (self), "replay");
+}

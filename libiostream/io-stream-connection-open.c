@@ -299,6 +299,8 @@ add_options (IOConnection *connection,
 
   if (priv->delivery != IO_STREAM_DELIVERY_BLOCK)
     g_variant_dict_insert (options, "delivery", "u", (guint32) priv->delivery);
+  if (priv->replay > 0)
+    g_variant_dict_insert (options, "replay", "u", (guint32) priv->replay);
 }
 
 static void

@@ -75,6 +75,7 @@ typedef struct {
   _Atomic gboolean      blocked;       /* the next entry is of one that is not known yet */
   IOStreamMode          opened_mode;   /* likewise */
   IOStreamDelivery      delivery;      /* of the next open */
+  guint                 replay;        /* likewise */
   guint                 held;
   guint64               received;
   guint64               lost;
@@ -83,6 +84,7 @@ typedef struct {
   guint32               first_sequence;
   gboolean              has_sequence;
   gboolean              has_run;       /* something came that was meant for it */
+  gboolean              in_run;        /* so was the last one, and not sent before it ran */
   guint32               run_skipped;   /* numbers that were not */
   guint32               next_meant;    /* entries that were, so far */
   IOSyncBell           *sync_bell;     /* NULL until the first synchronous call */

@@ -133,7 +133,8 @@ find_fault (IOStreamConnectionPrivate      *priv,
  * have the stream open: the owner says which were not meant for it. What came
  * before it ran is replayed, and was not lost either. An entry of before a
  * restart, of which the page tells already, can be counted with what the client
- * missed meanwhile; the next one puts that right. */
+ * missed meanwhile; the next one puts that right. A client that has things
+ * replayed takes all from before the run for such. */
 static void
 count_gap (IOStreamConnectionPrivate *priv,
            guint32                    sequence)
@@ -145,8 +146,11 @@ count_gap (IOStreamConnectionPrivate *priv,
     {
       priv->run_skipped = (guint32) run;
       priv->has_run = TRUE;
+      priv->in_run = TRUE;
     }
-  if (!priv->has_run)
+  else if (priv->replay > 0)
+    priv->in_run = FALSE;
+  if (!priv->has_run || !priv->in_run)
     return;
 
   missed = (gint32) (sequence - priv->run_skipped - priv->next_meant);
@@ -167,7 +171,7 @@ count_entry (IOStreamConnectionPrivate      *priv,
 
   if (!priv->has_sequence)
     priv->first_sequence = entry->sequence;
-  if (G_LIKELY (priv->has_run && entry->sequence == priv->next_sequence))
+  if (G_LIKELY (priv->has_run && priv->in_run && entry->sequence == priv->next_sequence))
     priv->next_meant++;
   else
     count_gap (priv, entry->sequence);

@@ -147,6 +147,7 @@ enum {
   PROP_BUFFER_COUNT,
   PROP_NOTIFY_IN_CONTEXT,
   PROP_DELIVERY,
+  PROP_REPLAY,
   PROP_HELD,
   PROP_RECEIVED,
   PROP_LOST,
@@ -279,6 +280,9 @@ io_stream_connection_get_property (GObject    *object,
     case PROP_DELIVERY:
       g_value_set_enum (value, io_stream_connection_get_delivery (self));
       break;
+    case PROP_REPLAY:
+      g_value_set_uint (value, io_stream_connection_get_replay (self));
+      break;
     case PROP_HELD:
       g_value_set_uint (value, io_stream_connection_get_held (self));
       break;
@@ -312,6 +316,8 @@ io_stream_connection_set_property (GObject      *object,
     io_stream_connection_set_notify_in_context (IO_STREAM_CONNECTION (object), g_value_get_boolean (value));
   else if (prop_id == PROP_DELIVERY)
     io_stream_connection_set_delivery (IO_STREAM_CONNECTION (object), g_value_get_enum (value));
+  else if (prop_id == PROP_REPLAY)
+    io_stream_connection_set_replay (IO_STREAM_CONNECTION (object), g_value_get_uint (value));
   else if (prop_id == PROP_RESUME)
     io_stream_connection_set_resume (IO_STREAM_CONNECTION (object), g_value_get_boolean (value));
   else
@@ -383,6 +389,18 @@ define_properties (void)
 static void
 define_statistics (void)
 {
+  /**
+   * IOStreamConnection:replay:
+   *
+   * How many of the buffers that were sent before this client gets when it
+   * starts. It has an effect on the next open.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_REPLAY] =
+    g_param_spec_uint ("replay", NULL, NULL, 0, IO_STREAM_MAX_BUFFERS, 0,
+                      G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
+
   /**
    * IOStreamConnection:held:
    *

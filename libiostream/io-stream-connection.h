@@ -289,5 +289,10 @@ IO_AVAILABLE_IN_ALL
 IOStreamStatistics  *io_stream_connection_get_statistics                  (IOStreamConnection               *self,
                                                                            GCancellable                     *cancellable,
                                                                            GError                          **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+guint                io_stream_connection_get_replay                      (IOStreamConnection               *self);
+IO_AVAILABLE_IN_ALL
+void                 io_stream_connection_set_replay                      (IOStreamConnection               *self,
+                                                                           guint                             replay);
 
 G_END_DECLS

@@ -57,6 +57,9 @@ typedef struct {
   guint               vector;
   IOLoanHolder        holder;
   IOStreamDelivery    delivery;
+  guint               replay;      /* how much of the history it wants when it starts */
+  guint32             next_number; /* one more than what it was lent last */
+  gboolean            has_number;
   IOStreamState       state;       /* whether this client has it running */
   IOStreamState       previous;    /* while the state changes */
   guint64             delivered;

@@ -21,8 +21,8 @@ _io_stream_find_link (IOStreamPrivate *priv,
   return NULL;
 }
 
-static guint
-count_lendable (IOStreamPrivate *priv)
+guint
+_io_stream_count_lendable (IOStreamPrivate *priv)
 {
   return priv->buffers->len > priv->reserve_count ? priv->buffers->len - priv->reserve_count : 0;
 }
@@ -35,7 +35,7 @@ _io_stream_get_allowance (IOStreamPrivate *priv)
   if (priv->client_allowance > 0)
     return priv->client_allowance;
 
-  return priv->shared ? MAX (count_lendable (priv) / 2, 1) : G_MAXUINT;
+  return priv->shared ? MAX (_io_stream_count_lendable (priv) / 2, 1) : G_MAXUINT;
 }
 
 void
@@ -81,7 +81,7 @@ _io_stream_find_holder_locked (IOStreamPrivate *priv,
 gboolean
 _io_stream_can_lend_locked (IOStreamPrivate *priv)
 {
-  return priv->book.n_lent < count_lendable (priv);
+  return priv->book.n_lent < _io_stream_count_lendable (priv);
 }
 
 IOStreamLink *

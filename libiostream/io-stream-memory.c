@@ -141,6 +141,7 @@ hide_free_buffers (IOStreamPrivate *priv,
 
   g_mutex_lock (&priv->lock);
   _io_loan_book_drop_arrivals (&priv->book);
+  _io_stream_history_clear_locked (priv);
   for (id = 0; id < priv->book.count; id++)
     if (_io_loan_book_get_state (&priv->book, id) == IO_LOAN_OWNED)
       {

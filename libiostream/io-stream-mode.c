@@ -115,6 +115,7 @@ begin_change_locked (IOStream         *self,
   else
     {
       priv->mode_changing = TRUE;
+      _io_stream_history_clear_locked (priv);
       return TRUE;
     }
 

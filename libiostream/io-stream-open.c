@@ -220,6 +220,7 @@ make_link (IOStream      *self,
     return FALSE;
   link->max_buffers = _io_user_client_get_max_buffers (client);
   link->delivery = delivery;
+  link->replay = _io_stream_user_client_get_replay (IO_STREAM_USER_CLIENT (client));
 
   g_mutex_lock (&priv->lock);
   add_link_locked (priv, link, (options & IO_STREAM_OPEN_SHARED) != 0);

@@ -12,6 +12,9 @@
 
 G_BEGIN_DECLS
 
+/* What is kept for clients that come later (io-stream-history.c). */
+typedef struct _IOStreamHistory IOStreamHistory;
+
 /* What the files that make up IOStream share. */
 typedef struct {
   /* set at construction */
@@ -46,6 +49,7 @@ typedef struct {
   _Atomic guint      n_waiters;     /* looked at without the lock */
   GPtrArray         *buffers;       /* of IOStreamBuffer */
   IOLoanBook         book;
+  IOStreamHistory   *history;       /* NULL: none is kept */
   _Atomic IOStreamMode mode;      /* looked at by the port without the lock */
   IOStreamState      state;
   gboolean           mode_changing; /* nothing can be sent meanwhile */
@@ -121,6 +125,8 @@ IOStreamLink    *_io_stream_find_worst_locked (IOStreamPrivate *priv);
 /* Who has this buffer, or NULL. */
 IOStreamLink    *_io_stream_find_holder_locked (IOStreamPrivate *priv,
                                              guint32        id);
+/* How many buffers the reserve leaves to clients. */
+guint            _io_stream_count_lendable  (IOStreamPrivate *priv);
 /* Whether clients can hold one buffer more. */
 gboolean         _io_stream_can_lend_locked (IOStreamPrivate *priv);
 /* The client that does not let the owner send, or NULL; @can_lend: as
@@ -147,6 +153,41 @@ gboolean         _io_stream_reclaim_reserve_locked (IOStreamPrivate *priv);
 gboolean         _io_stream_has_taken_locked (IOStreamPrivate *priv,
                                              IOStreamLink  *link,
                                              guint32        id);
+
+/* What is kept for later (io-stream-history.c); with the lock held. */
+void             _io_stream_history_free    (IOStreamPrivate *priv);
+void             _io_stream_history_clear_locked (IOStreamPrivate *priv);
+void             _io_stream_history_grow_locked (IOStreamPrivate *priv,
+                                             guint          old_count,
+                                             guint          count);
+/* The book is a new one. */
+void             _io_stream_history_renew_locked (IOStreamPrivate *priv);
+gboolean         _io_stream_history_has_locked (IOStreamPrivate *priv,
+                                             guint32        id);
+/* It gives way, the oldest first: until a buffer is free; until @n more can be
+ * lent. */
+void             _io_stream_history_free_one_locked (IOStreamPrivate *priv);
+void             _io_stream_history_make_room_locked (IOStreamPrivate *priv,
+                                             guint          n);
+/* Makes this buffer free if nobody else has taken it. */
+void             _io_stream_history_release_locked (IOStreamPrivate *priv,
+                                             guint32        id);
+/* Not if there is none. */
+void             _io_stream_history_keep_locked (IOStreamPrivate *priv,
+                                             const IOStreamBufferQueueEntry *entry);
+/* The client starts: gives it what it wants of it, and tells it. */
+void             _io_stream_history_replay_locked (IOStreamPrivate *priv,
+                                             IOStreamLink  *link);
+
+/* What goes out (io-stream-transfer.c); with the lock held. The client must
+ * have a place for it. */
+void             _io_stream_lend_to_locked  (IOStreamPrivate *priv,
+                                             IOStreamLink  *link,
+                                             const IOStreamBufferQueueEntry *entry);
+void             _io_stream_notify_link_locked (IOStreamLink *link);
+
+/* How much of it the client wants, as it said at its last open. */
+guint            _io_stream_user_client_get_replay (IOStreamUserClient *client);
 
 /* What comes back (io-stream-drain.c); with the lock held */
 /* The client did what no honest one does; takes over @what. */

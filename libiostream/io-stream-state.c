@@ -201,6 +201,8 @@ set_states (IOStreamPrivate *priv,
       link->previous = link->state;
       if (only != NULL ? only == link : !stays)
         link->state = target;
+      if (link->previous == IO_STREAM_STATE_STOPPED && link->state == IO_STREAM_STATE_RUNNING)
+        _io_stream_history_replay_locked (priv, link);
     }
   sum = _io_stream_sum_states (priv, NULL);
   g_mutex_unlock (&priv->lock);

@@ -131,6 +131,11 @@ collect_locked (IOStreamPrivate *priv,
       if (G_UNLIKELY (lent || link->holder.count >= link->limit))
         _io_stream_drain_link_locked (priv, link);
     }
+  if (G_UNLIKELY (lent))
+    {
+      _io_stream_history_release_locked (priv, id);
+      _io_stream_history_make_room_locked (priv, 1);
+    }
 }
 
 /* FALSE if the client misses it. */
@@ -147,6 +152,18 @@ has_place (IOStreamPrivate *priv,
   link->dropped[can_lend ? IO_STREAM_DROP_NEWEST : IO_STREAM_DROP_RESERVE]++;
 
   return FALSE;
+}
+
+void
+_io_stream_lend_to_locked (IOStreamPrivate                *priv,
+                           IOStreamLink                   *link,
+                           const IOStreamBufferQueueEntry *entry)
+{
+  _io_loan_book_add_holder (&priv->book, entry->buffer_id, &link->holder);
+  _io_ring_put (&link->output, entry);
+  link->delivered++;
+  link->next_number = entry->sequence + 1;
+  link->has_number = TRUE;
 }
 
 static void
@@ -171,11 +188,11 @@ lend_locked (IOStreamPrivate          *priv,
       if (!has_place (priv, link, can_lend))
         continue;
 
-      _io_loan_book_add_holder (&priv->book, entry->buffer_id, &link->holder);
-      _io_ring_put (&link->output, entry);
-      link->delivered++;
+      _io_stream_lend_to_locked (priv, link, entry);
     }
 
+  if (priv->history != NULL && can_lend)
+    _io_stream_history_keep_locked (priv, entry);
   _io_loan_book_settle (&priv->book, entry->buffer_id);
 }
 
@@ -198,6 +215,14 @@ enqueue_locked (IOStream                        *self,
   return TRUE;
 }
 
+void
+_io_stream_notify_link_locked (IOStreamLink *link)
+{
+  link->announced = link->output.index;
+  atomic_store_explicit (&link->own.page->produced, link->output.index, memory_order_relaxed);
+  _io_stream_link_ring (link);
+}
+
 /* One client is told each time, as the owner asks for; of many those for whom
  * there is something new. */
 static void
@@ -213,9 +238,7 @@ notify_locked (IOStreamPrivate *priv)
       if (link->announced == link->output.index && priv->links->len > 1)
         continue;
 
-      link->announced = link->output.index;
-      atomic_store_explicit (&link->own.page->produced, link->output.index, memory_order_relaxed);
-      _io_stream_link_ring (link);
+      _io_stream_notify_link_locked (link);
     }
 
   _io_stream_publish_locked (priv, FALSE);

@@ -35,6 +35,7 @@
 
 typedef struct {
   IOStreamDelivery delivery;   /* as the client asked for it last */
+  guint32          replay;     /* likewise */
 } IOStreamUserClientPrivate;
 
 G_DEFINE_TYPE_WITH_PRIVATE (IOStreamUserClient, io_stream_user_client, IO_TYPE_USER_CLIENT)
@@ -85,8 +86,9 @@ take_wishes (IOStreamUserClient  *self,
              GError             **error)
 {
   IOStreamUserClientPrivate *priv = io_stream_user_client_get_instance_private (self);
-  guint32 delivery = IO_STREAM_DELIVERY_BLOCK;
+  guint32 delivery = IO_STREAM_DELIVERY_BLOCK, replay = 0;
 
+  g_variant_lookup (wishes, "replay", "u", &replay);
   g_variant_lookup (wishes, "delivery", "u", &delivery);
   if (delivery > IO_STREAM_DELIVERY_LATEST)
     {
@@ -95,6 +97,7 @@ take_wishes (IOStreamUserClient  *self,
     }
 
   priv->delivery = (IOStreamDelivery) delivery;
+  priv->replay = replay;
   return TRUE;
 }
 
@@ -446,4 +449,10 @@ io_stream_user_client_set_statistics_access (IOStreamUserClient       *self,
   g_return_if_fail (access <= IO_STREAM_STATISTICS_ACCESS_ALL);
 
   _io_stream_set_client_access (IO_USER_CLIENT (self), access);
+}
+
+guint
+_io_stream_user_client_get_replay (IOStreamUserClient *self)
+{
+  return ((IOStreamUserClientPrivate *) io_stream_user_client_get_instance_private (self))->replay;
 }

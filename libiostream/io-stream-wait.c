@@ -23,6 +23,9 @@ cancelled_cb (GCancellable *cancellable,
 static gboolean
 can_send_locked (IOStreamPrivate *priv)
 {
+  _io_stream_history_free_one_locked (priv);
+  _io_stream_history_make_room_locked (priv, 1);
+
   return priv->state == IO_STREAM_STATE_RUNNING &&
          _io_stream_find_blocker_locked (priv, TRUE) == NULL &&
          (priv->book.n_free > 0 || _io_stream_reclaim_locked (priv)) &&

@@ -122,6 +122,7 @@ enum {
   PROP_DELIVERIES,
   PROP_RESERVE_COUNT,
   PROP_CLIENT_ALLOWANCE,
+  PROP_HISTORY_COUNT,
   N_PROPS
 };
 
@@ -432,6 +433,7 @@ io_stream_finalize (GObject *object)
   g_ptr_array_unref (priv->old_pools);
   g_hash_table_unref (priv->exposed);
   g_clear_pointer (&priv->queues, _io_stream_queues_free);
+  _io_stream_history_free (priv);
   _io_loan_book_clear (&priv->book);
   g_clear_object (&priv->output_queue);
   g_clear_object (&priv->input_queue);
@@ -488,6 +490,9 @@ io_stream_get_property (GObject    *object,
     case PROP_CLIENT_ALLOWANCE:
       g_value_set_uint (value, io_stream_get_client_allowance (self));
       break;
+    case PROP_HISTORY_COUNT:
+      g_value_set_uint (value, io_stream_get_history_count (self));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -536,6 +541,9 @@ io_stream_set_property (GObject      *object,
       break;
     case PROP_CLIENT_ALLOWANCE:
       io_stream_set_client_allowance (self, g_value_get_uint (value));
+      break;
+    case PROP_HISTORY_COUNT:
+      io_stream_set_history_count (self, g_value_get_uint (value));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -695,6 +703,30 @@ define_sharing (void)
     g_param_spec_uint ("client-allowance", NULL, NULL, 0, IO_STREAM_MAX_BUFFERS, 0, SETTABLE);
 }
 
+/* What becomes of buffers that were sent. */
+static void
+define_loans (void)
+{
+  /**
+   * IOStream:history-count:
+   *
+   * How many of the buffers that were sent last are kept for clients that start
+   * later, and ask for them (#IOStreamConnection:replay). In output mode only.
+   * A buffer that is kept is not in anybody's way: if no other is free, or the
+   * reserve would be touched, the oldest go first. What nobody took is kept
+   * too, unless the clients held all that #IOStream:reserve-count leaves.
+   *
+   * What is kept outlives the clients, and may be old then: see
+   * io_stream_clear_history(). It is forgotten when the mode, the memory of a
+   * buffer, or the set of buffers changes, but not when buffers are added while
+   * it is open.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_HISTORY_COUNT] =
+    g_param_spec_uint ("history-count", NULL, NULL, 0, IO_STREAM_MAX_BUFFERS, 0, SETTABLE);
+}
+
 static void
 define_signals (void)
 {
@@ -783,6 +815,7 @@ io_stream_class_init (IOStreamClass *klass)
   define_properties ();
   define_shape ();
   define_sharing ();
+  define_loans ();
   g_object_class_install_properties (object_class, N_PROPS, properties);
   define_signals ();
 }

@@ -194,5 +194,12 @@ guint                io_stream_get_client_allowance     (IOStream               
 IO_AVAILABLE_IN_ALL
 void                 io_stream_set_client_allowance     (IOStream                        *self,
                                                          guint                            allowance);
+IO_AVAILABLE_IN_ALL
+guint                io_stream_get_history_count        (IOStream                        *self);
+IO_AVAILABLE_IN_ALL
+void                 io_stream_set_history_count        (IOStream                        *self,
+                                                         guint                            count);
+IO_AVAILABLE_IN_ALL
+void                 io_stream_clear_history            (IOStream                        *self);
 
 G_END_DECLS

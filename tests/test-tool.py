@@ -887,6 +887,15 @@ class TestExamples(ToolCase):
     def test_loopback(self):
         self.assertIn(b'ok 1 /numbers', self.finish(self.start_example('loopback')))
 
+    def test_late(self):
+        owner = self.start_example('late', 'own', 'board')
+        self.wait_for_name('board', owner)
+        for _ in range(3):
+            self.assertEqual(self.finish(self.start_example('late', 'look', 'board')).decode(),
+                             '0: Gone for lunch\n')
+        owner.send_signal(signal.SIGTERM)
+        self.finish(owner)
+
     def test_duplex(self):
         owner = self.start_example('duplex', 'duplex', '5000')
         self.wait_for_name('duplex', owner)
