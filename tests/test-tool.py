@@ -940,6 +940,15 @@ class TestExamples(ToolCase):
         self.finish(follower)
         self.finish(self.start_example('hotplug', '--wait', 'x', '0.01'), 1, '^hotplug: .*time')
 
+    def test_slow(self):
+        waits = '(the camera waits)'
+        self.assertEqual(
+            self.finish(self.start_example('slow', '14')).decode(),
+            f'block       saw {waits} 0 1 2 3 4 5 6 {waits} 7 8 9 10 11 12 13, lost 0\n'
+            'drop-newest saw 0 1 2 3 4 7 8 9 10 11, lost 2\n'
+            'drop-oldest saw 2 3 4 5 6 9 10 11 12 13, lost 4\n'
+            'latest      saw 6 13, lost 12\n')
+
     def test_turns(self):
         owner = self.start_example('turns', 'own', 'desk')
         self.wait_for_name('desk', owner)
