@@ -14,7 +14,7 @@ G_BEGIN_DECLS
 typedef struct _IODoor IODoor;
 
 #define IO_DOOR_MAX_CONNECTIONS      512
-#define IO_DOOR_MAX_CONNECTIONS_UID  256
+#define IO_DOOR_MAX_CONNECTIONS_UID  320
 #define IO_DOOR_RESERVED_DESCRIPTORS 16
 
 /* How long a connection may say nothing, in milliseconds. For tests. */

@@ -80,7 +80,7 @@
  * # Failure #
  *
  * Nothing another process does makes the service fail. Connections are limited
- * to 512, and to 256 of one user; one that does not introduce itself within 5
+ * to 512, and to 320 of one user; one that does not introduce itself within 5
  * seconds is closed.
  *
  * It answers to Apple's IOService, without its providers: construct properties,
