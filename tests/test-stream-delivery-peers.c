@@ -526,7 +526,8 @@ reader_thread (gpointer data)
   g_main_context_push_thread_default (context);
   g_mutex_lock (self->lock);
   self->client = open_client (self->delivery, IO_STREAM_OPEN_SHARED);
-  self->place = (guint64) g_atomic_int_add (self->ready, 1);
+  self->place = (guint64) g_atomic_int_get (self->ready);
+  g_atomic_int_inc (self->ready);
   g_mutex_unlock (self->lock);
 
   do
