@@ -77,15 +77,8 @@ gboolean     _io_loan_book_acquire_id  (IOLoanBook                     *self,
 /* FALSE if it is not owned */
 gboolean     _io_loan_book_release     (IOLoanBook                     *self,
                                         guint32                         id);
-/* Begins a loan of an owned buffer, that nobody holds yet; gives its number. */
-guint32      _io_loan_book_begin       (IOLoanBook                     *self,
-                                        guint32                         id);
-/* One more client holds it, under the number it has. */
-void         _io_loan_book_add_holder  (IOLoanBook                     *self,
-                                        guint32                         id,
-                                        IOLoanHolder                   *holder);
-/* After the last _io_loan_book_add_holder(): free at once if there was none. */
-void         _io_loan_book_settle      (IOLoanBook                     *self,
+/* For _io_loan_book_settle(). */
+void         _io_loan_book_end_unheld  (IOLoanBook                     *self,
                                         guint32                         id);
 /* Ends the loan of @holder. When it was the last one the buffer has arrived if
  * @arrival (and waits in order), else it is free. */
@@ -153,6 +146,52 @@ _io_loan_book_get_state (const IOLoanBook *self,
                          guint32           id)
 {
   return self->loans[id].state;
+}
+
+/* Begins a loan of an owned buffer, that nobody holds yet; gives its number. */
+static inline guint32
+_io_loan_book_begin (IOLoanBook *self,
+                     guint32     id)
+{
+  IOLoan *loan = &self->loans[id];
+
+  g_assert (loan->state == IO_LOAN_OWNED);
+
+  loan->state = IO_LOAN_LENT;
+  loan->holders = 0;
+  loan->waiting = 0;
+  loan->sequence = self->sequence++;
+  self->n_lent++;
+
+  return loan->sequence;
+}
+
+/* One more client holds it, under the number it has. */
+static inline void
+_io_loan_book_add_holder (IOLoanBook   *self,
+                          guint32       id,
+                          IOLoanHolder *holder)
+{
+  g_assert (self->loans[id].state == IO_LOAN_LENT && !_io_loan_holder_has (holder, id));
+
+  self->loans[id].holders++;
+  holder->held[id / 32] |= 1u << (id % 32);
+  holder->count++;
+  if (G_UNLIKELY (holder->waiting != NULL))
+    {
+      self->loans[id].waiting++;
+      holder->waiting[id / 32] |= 1u << (id % 32);
+      holder->n_waiting++;
+    }
+}
+
+/* After the last _io_loan_book_add_holder(): free at once if there was none. */
+static inline void
+_io_loan_book_settle (IOLoanBook *self,
+                      guint32     id)
+{
+  if (G_UNLIKELY (self->loans[id].holders == 0))
+    _io_loan_book_end_unheld (self, id);
 }
 
 G_END_DECLS

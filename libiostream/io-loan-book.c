@@ -138,41 +138,6 @@ _io_loan_book_release (IOLoanBook *self,
   return TRUE;
 }
 
-guint32
-_io_loan_book_begin (IOLoanBook *self,
-                     guint32     id)
-{
-  IOLoan *loan = &self->loans[id];
-
-  g_assert (loan->state == IO_LOAN_OWNED);
-
-  loan->state = IO_LOAN_LENT;
-  loan->holders = 0;
-  loan->waiting = 0;
-  loan->sequence = self->sequence++;
-  self->n_lent++;
-
-  return loan->sequence;
-}
-
-void
-_io_loan_book_add_holder (IOLoanBook   *self,
-                          guint32       id,
-                          IOLoanHolder *holder)
-{
-  g_assert (self->loans[id].state == IO_LOAN_LENT && !_io_loan_holder_has (holder, id));
-
-  self->loans[id].holders++;
-  holder->held[id / 32] |= 1u << (id % 32);
-  holder->count++;
-  if (G_UNLIKELY (holder->waiting != NULL))
-    {
-      self->loans[id].waiting++;
-      holder->waiting[id / 32] |= 1u << (id % 32);
-      holder->n_waiting++;
-    }
-}
-
 static void
 end_waiting (IOLoanBook   *self,
              IOLoanHolder *holder,
@@ -194,12 +159,9 @@ _io_loan_book_note_taken (IOLoanBook                     *self,
 }
 
 void
-_io_loan_book_settle (IOLoanBook *self,
-                      guint32     id)
+_io_loan_book_end_unheld (IOLoanBook *self,
+                          guint32     id)
 {
-  if (self->loans[id].holders > 0)
-    return;
-
   self->n_lent--;
   push_free (self, id);
 }

@@ -78,12 +78,6 @@ _io_stream_find_holder_locked (IOStreamPrivate *priv,
   return NULL;
 }
 
-gboolean
-_io_stream_can_lend_locked (IOStreamPrivate *priv)
-{
-  return priv->book.n_lent < _io_stream_count_lendable (priv);
-}
-
 IOStreamLink *
 _io_stream_find_blocker_locked (IOStreamPrivate *priv,
                                 gboolean         can_lend)
@@ -92,8 +86,8 @@ _io_stream_find_blocker_locked (IOStreamPrivate *priv,
     {
       IOStreamLink *link = _io_stream_link_at (priv, i);
 
-      if (link->delivery == IO_STREAM_DELIVERY_BLOCK && link->state == IO_STREAM_STATE_RUNNING &&
-          (!can_lend || link->holder.count >= link->limit))
+      if (can_lend ? _io_stream_is_blocker (link)
+                   : link->delivery == IO_STREAM_DELIVERY_BLOCK && link->state == IO_STREAM_STATE_RUNNING)
         return link;
     }
 

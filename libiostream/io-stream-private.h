@@ -128,9 +128,19 @@ IOStreamLink    *_io_stream_find_holder_locked (IOStreamPrivate *priv,
 /* How many buffers the reserve leaves to clients. */
 guint            _io_stream_count_lendable  (IOStreamPrivate *priv);
 /* Whether clients can hold one buffer more. */
-gboolean         _io_stream_can_lend_locked (IOStreamPrivate *priv);
+static inline gboolean
+_io_stream_can_lend_locked (IOStreamPrivate *priv)
+{
+  return priv->book.n_lent + priv->reserve_count < priv->book.count;
+}
 /* The client that does not let the owner send, or NULL; @can_lend: as
  * _io_stream_can_lend_locked() says. */
+static inline gboolean
+_io_stream_is_blocker (const IOStreamLink *link)
+{
+  return link->holder.count >= link->limit && link->delivery == IO_STREAM_DELIVERY_BLOCK &&
+         link->state == IO_STREAM_STATE_RUNNING;
+}
 IOStreamLink    *_io_stream_find_blocker_locked (IOStreamPrivate *priv,
                                              gboolean       can_lend);
 /* Nothing that clients can write, and only output. */

@@ -94,10 +94,10 @@ static gboolean
 check_sendable_locked (IOStream                        *self,
                        IOStreamPrivate                 *priv,
                        const IOStreamBufferQueueEntry  *entry,
+                       IOStreamLink                    *blocker,
                        GError                         **error)
 {
   IOLoanState state = _io_loan_book_get_state (&priv->book, entry->buffer_id);
-  IOStreamLink *blocker;
 
   if (G_UNLIKELY (!check_state_locked (self, priv, entry, error)))
     return FALSE;
@@ -106,7 +106,6 @@ check_sendable_locked (IOStream                        *self,
   if (G_UNLIKELY (state == IO_LOAN_ARRIVED))
     return fail_send (self, IO_STREAM_ERROR_BUSY, entry, "it came back and was not dequeued yet", error);
 
-  blocker = _io_stream_find_blocker_locked (priv, TRUE);
   if (G_LIKELY (blocker == NULL) && G_UNLIKELY (!_io_stream_can_lend_locked (priv)) &&
       !_io_stream_reclaim_reserve_locked (priv))
     blocker = _io_stream_find_blocker_locked (priv, FALSE);
@@ -117,25 +116,33 @@ check_sendable_locked (IOStream                        *self,
 }
 
 /* To look at what the clients returned costs the cache lines that they write,
- * so only if that can change the answer. */
-static void
+ * so only if that can change the answer. Gives the client that has no place all
+ * the same, and does not let the owner go on. */
+static IOStreamLink *
 collect_locked (IOStreamPrivate *priv,
                 guint32          id)
 {
   gboolean lent = _io_loan_book_get_state (&priv->book, id) == IO_LOAN_LENT || !_io_stream_can_lend_locked (priv);
+  IOStreamLink *blocker = NULL;
 
   for (guint i = 0; i < priv->links->len; i++)
     {
       IOStreamLink *link = _io_stream_link_at (priv, i);
 
-      if (G_UNLIKELY (lent || link->holder.count >= link->limit))
-        _io_stream_drain_link_locked (priv, link);
+      if (G_LIKELY (!lent && link->holder.count < link->limit))
+        continue;
+
+      _io_stream_drain_link_locked (priv, link);
+      if (blocker == NULL && _io_stream_is_blocker (link))
+        blocker = link;
     }
   if (G_UNLIKELY (lent))
     {
       _io_stream_history_release_locked (priv, id);
       _io_stream_history_make_room_locked (priv, 1);
     }
+
+  return blocker;
 }
 
 /* FALSE if the client misses it. */
@@ -203,11 +210,12 @@ enqueue_locked (IOStream                        *self,
                 GError                         **error)
 {
   IOStreamBufferQueueEntry lent = *entry;
+  IOStreamLink *blocker;
 
   if (!check_entry_locked (self, priv, entry, error))
     return FALSE;
-  collect_locked (priv, entry->buffer_id);
-  if (!check_sendable_locked (self, priv, entry, error))
+  blocker = collect_locked (priv, entry->buffer_id);
+  if (!check_sendable_locked (self, priv, entry, blocker, error))
     return FALSE;
 
   lend_locked (priv, &lent);
