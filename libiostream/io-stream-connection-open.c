@@ -138,13 +138,14 @@ become_usable (IOStreamConnection *self)
   priv->thread = g_thread_self ();
   g_mutex_unlock (&priv->lock);
 
+  /* Who listens may end it all. */
+  g_object_freeze_notify (G_OBJECT (self));
   priv->state_seen = IO_STREAM_STATE_STOPPED;
   _io_stream_connection_note_open (self);
   if (priv->notify_in_context && !io_stream_connection_is_waiting (self))
     _io_notification_port_attach (priv->port, _io_connection_get_context (IO_CONNECTION (self)));
   _io_stream_connection_poke (self);
 
-  g_object_freeze_notify (G_OBJECT (self));
   _io_stream_connection_keep_mode (self, priv->opened_mode);
   _io_stream_connection_notify_state (self);
   g_object_notify (G_OBJECT (self), "buffer-count");

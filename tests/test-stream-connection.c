@@ -864,6 +864,25 @@ test_end_in_open (StreamPair    *pair,
   g_assert_false (io_connection_is_open (IO_CONNECTION (pair->client)));
 }
 
+/* What the first open tells beside. */
+static void
+test_end_in_first_open (StreamPair    *pair,
+                        gconstpointer  data)
+{
+  g_autoptr (GError) error = NULL;
+  IOStreamConnection *client;
+
+  stream_util_close (pair->client);
+  client = stream_util_connect (pair->stream, &error);
+  g_assert_no_error (error);
+  g_signal_connect (client, "notify::generation", G_CALLBACK (close_in_notify_cb), pair);
+  pair->n_owner = 1;
+  g_assert_false (io_connection_open (IO_CONNECTION (client), 0, NULL, NULL));
+  g_assert_cmpint (pair->n_client, ==, 1);
+  g_assert_cmpint (io_stream_connection_get_state (client), ==, IO_STREAM_STATE_CLOSED);
+  g_assert_finalize_object (client);
+}
+
 /* --- an owner that writes what is impossible -------------------------------------- */
 
 static void
@@ -1099,6 +1118,7 @@ main (int   argc,
     }
   ADD_DATA ("end-in-notify/close", GINT_TO_POINTER (0), set_up, test_end_in_notify);
   ADD_DATA ("end-in-notify/hang-up", GINT_TO_POINTER (1), set_up, test_end_in_notify);
+  ADD ("end-in-first-open", set_up, test_end_in_first_open);
   ADD_DATA ("end-in-open/state", "notify::state", set_up, test_end_in_open);
   ADD_DATA ("end-in-open/buffer-count", "notify::buffer-count", set_up, test_end_in_open);
   for (int i = 0; i < 5; i++)
