@@ -253,7 +253,6 @@ step_down_for_close (IOStream     *self,
                      IOStreamLink *link)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
-  IOStreamState sum = MAX (_io_stream_sum_states (priv, link), IO_STREAM_STATE_STOPPED);
 
   if (priv->changing || link->state <= IO_STREAM_STATE_STOPPED)
     return;
@@ -261,11 +260,8 @@ step_down_for_close (IOStream     *self,
   g_mutex_lock (&priv->lock);
   link->state = IO_STREAM_STATE_STOPPED;
   g_mutex_unlock (&priv->lock);
-  if (priv->state == sum)
-    return;
 
-  _io_stream_store_state (priv, sum);
-  _io_stream_step_down (self, sum);
+  _io_stream_step_down (self, priv->state);
 }
 
 /* What the client sent before it left still counts. */
@@ -307,7 +303,7 @@ _io_stream_break_link (IOStream     *self,
   g_ptr_array_remove (priv->links, link);
   _io_loan_book_end_all (&priv->book, &link->holder);
   _io_stream_set_limits_locked (priv);
-  priv->state = _io_stream_sum_states (priv, NULL);
+  priv->state = _io_stream_sum_states (priv);
   _io_stream_publish_locked (priv, TRUE);
   g_cond_broadcast (&priv->cond);
   g_mutex_unlock (&priv->lock);
@@ -347,7 +343,7 @@ _io_stream_set_ready (IOStream      *self,
   IOStreamPrivate *priv = _io_stream_get_private (self);
   IOStreamLink *link = _io_stream_find_link (priv, client);
 
-  if (link == NULL || link->ready)
+  if (link == NULL || link->state != IO_STREAM_STATE_CLOSED)
     {
       g_set_error (error, IO_STREAM_ERROR, link == NULL ? IO_STREAM_ERROR_NOT_OPEN : IO_STREAM_ERROR_STILL_OPEN,
                    "Client “%s” cannot make stream “%s” ready: it %s",
@@ -362,7 +358,7 @@ _io_stream_set_ready (IOStream      *self,
   g_mutex_lock (&priv->lock);
   link->ready = TRUE;
   link->state = IO_STREAM_STATE_STOPPED;
-  priv->state = _io_stream_sum_states (priv, NULL);
+  priv->state = _io_stream_sum_states (priv);
   _io_stream_publish_locked (priv, TRUE);
   g_mutex_unlock (&priv->lock);
 
@@ -388,8 +384,11 @@ _io_stream_describe_open (IOStream      *self,
 
   if (link == NULL)
     {
-      g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_FAILED,
-                   "The handle_open method of %s did not chain up", G_OBJECT_TYPE_NAME (self));
+      gboolean opened = _io_user_client_has_opened (client);
+
+      g_set_error (error, IO_STREAM_ERROR, opened ? IO_STREAM_ERROR_FAILED : IO_STREAM_ERROR_ABORTED,
+                   opened ? "The handle_open method of %s did not chain up" : "%s closed it while it was being opened",
+                   G_OBJECT_TYPE_NAME (self));
       return NULL;
     }
 

@@ -211,9 +211,8 @@ void             _io_stream_wake_locked     (IOStreamPrivate *priv);
 extern const IONotificationPortFuncs _io_stream_port_funcs;
 
 /* The state (io-stream-state.c) */
-/* Of all clients together: running if one runs. Without @except. */
-IOStreamState    _io_stream_sum_states      (IOStreamPrivate *priv,
-                                             IOStreamLink  *except);
+/* Of all clients together: running if one runs. */
+IOStreamState    _io_stream_sum_states      (IOStreamPrivate *priv);
 void             _io_stream_store_state     (IOStreamPrivate *priv,
                                              IOStreamState    state);
 /* To each client its own state, and to all others that of the stream. */
@@ -224,10 +223,10 @@ gboolean         _io_stream_change_state    (IOStream      *self,
                                              IOUserClient  *client,
                                              IOStreamState  target,
                                              GError       **error);
-/* Clients left, and what they say no longer matters: runs the method of the
- * class that brings it down to @target. */
+/* Clients left, and what they say no longer matters: runs the methods of the
+ * class that bring it down from @reached to what those have it be who stay. */
 void             _io_stream_step_down       (IOStream      *self,
-                                             IOStreamState  target);
+                                             IOStreamState  reached);
 
 /* What ATTACH_INTERRUPTS does (io-stream-interrupts.c) */
 gboolean         _io_stream_attach_interrupts (IOStream    *self,

@@ -19,9 +19,15 @@ _io_stream_store_state (IOStreamPrivate *priv,
   g_mutex_unlock (&priv->lock);
 }
 
+/* The numbers are those of the original. */
+static guint
+rank (IOStreamState state)
+{
+  return state == IO_STREAM_STATE_RUNNING ? G_MAXUINT : state;
+}
+
 IOStreamState
-_io_stream_sum_states (IOStreamPrivate *priv,
-                       IOStreamLink    *except)
+_io_stream_sum_states (IOStreamPrivate *priv)
 {
   IOStreamState sum = IO_STREAM_STATE_CLOSED;
 
@@ -29,11 +35,8 @@ _io_stream_sum_states (IOStreamPrivate *priv,
     {
       IOStreamLink *link = _io_stream_link_at (priv, i);
 
-      if (link == except)
-        continue;
-      if (link->state == IO_STREAM_STATE_RUNNING)
-        return IO_STREAM_STATE_RUNNING;
-      sum = MAX (sum, link->state);
+      if (rank (link->state) > rank (sum))
+        sum = link->state;
     }
 
   return sum;
@@ -117,18 +120,27 @@ run_method (IOStream       *self,
   return FALSE;
 }
 
+/* More of them may leave in the methods. */
 void
 _io_stream_step_down (IOStream      *self,
-                      IOStreamState  target)
+                      IOStreamState  reached)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
-  g_autoptr (GError) local_error = NULL;
+  IOStreamState sum = _io_stream_sum_states (priv);
 
-  priv->changing = TRUE;
-  if (!run_method (self, target, &local_error))
-    g_message ("Stopping stream “%s” for a client that left: %s",
-               io_service_get_name (IO_SERVICE (self)), local_error->message);
-  priv->changing = FALSE;
+  for (_io_stream_store_state (priv, sum); rank (MAX (sum, IO_STREAM_STATE_STOPPED)) < rank (reached);
+       _io_stream_store_state (priv, sum))
+    {
+      g_autoptr (GError) local_error = NULL;
+
+      reached = MAX (sum, IO_STREAM_STATE_STOPPED);
+      priv->changing = TRUE;
+      if (!run_method (self, reached, &local_error))
+        g_message ("Stopping stream “%s” for a client that left: %s",
+                   io_service_get_name (IO_SERVICE (self)), local_error->message);
+      priv->changing = FALSE;
+      sum = _io_stream_sum_states (priv);
+    }
 }
 
 static gboolean
@@ -175,7 +187,11 @@ tell_change (IOStream      *self,
              IOStreamState  previous,
              IOStreamState  target)
 {
+  IOStreamPrivate *priv = _io_stream_get_private (self);
+
   _io_stream_publish_state (self);
+  if (priv->state != target)
+    return;
   if (target == IO_STREAM_STATE_SUSPENDED)
     _io_service_announce_state (IO_SERVICE (self), IO_SERVICE_MESSAGE_SUSPENDED);
   else if (target == IO_STREAM_STATE_RUNNING && previous == IO_STREAM_STATE_SUSPENDED)
@@ -204,7 +220,9 @@ set_states (IOStreamPrivate *priv,
       if (link->previous == IO_STREAM_STATE_STOPPED && link->state == IO_STREAM_STATE_RUNNING)
         _io_stream_history_replay_locked (priv, link);
     }
-  sum = _io_stream_sum_states (priv, NULL);
+  sum = _io_stream_sum_states (priv);
+  /* One that held back the others may no longer run. */
+  g_cond_broadcast (&priv->cond);
   g_mutex_unlock (&priv->lock);
 
   return sum;
@@ -225,18 +243,31 @@ restore_states (IOStreamPrivate *priv,
   g_mutex_unlock (&priv->lock);
 }
 
-/* Clients may have left, or come, while the method ran. */
+/* What clients that came or left in the method made known was not yet sure. */
 static void
-settle (IOStream      *self,
-        IOStreamState  reached)
+tell_failure (IOStream *self)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
-  IOStreamState sum = _io_stream_sum_states (priv, NULL);
 
-  _io_stream_store_state (priv, sum);
-  sum = MAX (sum, IO_STREAM_STATE_STOPPED);
-  if (reached != sum && reached != IO_STREAM_STATE_STOPPED && sum != IO_STREAM_STATE_RUNNING)
-    _io_stream_step_down (self, sum);
+  if (priv->state != priv->told_state)
+    _io_stream_publish_state (self);
+  else
+    _io_stream_publish_links (priv);
+}
+
+/* Whoever wanted it left meanwhile. */
+static gboolean
+is_gone (IOStreamPrivate *priv,
+         IOUserClient    *client,
+         guint32          epoch,
+         IOStreamState    target)
+{
+  IOStreamLink *link = client != NULL ? _io_stream_find_link (priv, client) : NULL;
+
+  if (client != NULL)
+    return link == NULL || link->epoch != epoch;
+
+  return priv->links->len == 0 || priv->session != epoch || rank (_io_stream_sum_states (priv)) < rank (target);
 }
 
 static gboolean
@@ -260,7 +291,7 @@ run_change (IOStream       *self,
             GError        **error)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
-  guint32 epoch = link != NULL ? link->epoch : 0, session = priv->session;
+  guint32 epoch = link != NULL ? link->epoch : priv->session;
   IOStreamState previous = priv->state, sum = set_states (priv, link, target);
   gboolean done, gone;
 
@@ -275,18 +306,16 @@ run_change (IOStream       *self,
   done = run_method (self, sum, error);
   priv->changing = FALSE;
 
-  link = client != NULL ? _io_stream_find_link (priv, client) : NULL;
-  gone = client != NULL ? link == NULL || link->epoch != epoch
-                        : priv->links->len == 0 || priv->session != session;
+  gone = is_gone (priv, client, epoch, target);
   if (!gone && !done)
     restore_states (priv, link);
-  settle (self, done ? sum : previous);
-  if (gone)
-    return fail_left (self, error);
-  if (done)
+  _io_stream_step_down (self, done ? sum : previous);
+  if (done && !gone)
     tell_change (self, previous, sum);
+  else
+    tell_failure (self);
 
-  return done;
+  return gone ? fail_left (self, error) : done;
 }
 
 gboolean

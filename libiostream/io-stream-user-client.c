@@ -80,8 +80,10 @@ check_open (IOStream      *stream,
   return FALSE;
 }
 
+/* They are those of the open that it has, or of the last attempt. */
 static gboolean
 take_wishes (IOStreamUserClient  *self,
+             IOStream            *stream,
              GVariant            *wishes,
              GError             **error)
 {
@@ -96,8 +98,12 @@ take_wishes (IOStreamUserClient  *self,
       return FALSE;
     }
 
+  if (find_link (stream, IO_USER_CLIENT (self)) != NULL)
+    return TRUE;
+
   priv->delivery = (IOStreamDelivery) delivery;
   priv->replay = replay;
+
   return TRUE;
 }
 
@@ -113,7 +119,7 @@ open_method (IOUserClient  *client,
   GVariant *answer;
 
   g_variant_get (args, "(u@a{sv})", &options, &wishes);
-  if (!take_wishes (IO_STREAM_USER_CLIENT (client), wishes, error) ||
+  if (!take_wishes (IO_STREAM_USER_CLIENT (client), stream, wishes, error) ||
       !io_service_open (IO_SERVICE (stream), client, options, error))
     return NULL;
 

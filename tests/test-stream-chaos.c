@@ -13,11 +13,13 @@
 #define N_STEPS   60
 #define MAX_DEPTH 3
 #define MAX_BUFFERS 12
+#define MAX_CLIENTS 4
 
 typedef struct {
   IOWorkLoop         *loop;
   IOStream           *stream;
-  IOStreamConnection *client;
+  IOStreamConnection *clients[MAX_CLIENTS];
+  guint               n_clients;   /* that there may be */
   GRand              *rand;
   guint               depth;
   guint               n_nested;    /* deeds that may still happen inside of others */
@@ -166,6 +168,7 @@ new_buffer (void)
 static void
 change_buffers (IOStream *stream)
 {
+  G_GNUC_UNUSED g_autoptr (IOStream) keep = g_object_ref (stream);
   g_autoptr (IOStreamBuffer) buffer = NULL;
   guint count = io_stream_get_buffer_count (stream);
 
@@ -254,35 +257,41 @@ opened_cb (GObject      *object,
 }
 
 static void
-open_client (IOConnection *client)
+open_client (IOStreamConnection *client)
 {
+  G_GNUC_UNUSED g_autoptr (IOStreamConnection) keep = g_object_ref (client);
+  static const guint ways[] = { 0, IO_STREAM_OPEN_EXCLUSIVE, IO_SERVICE_OPEN_SEIZE };
+  guint options = chaos.n_clients > 1 && g_rand_int_range (chaos.rand, 0, 8) != 0
+                    ? IO_STREAM_OPEN_SHARED : ways[g_rand_int_range (chaos.rand, 0, G_N_ELEMENTS (ways))];
+
+  g_object_set (client, "delivery", g_rand_int_range (chaos.rand, 0, 2), NULL);
   if (g_rand_boolean (chaos.rand))
     {
-      io_connection_open (client, 0, NULL, NULL);
+      io_connection_open (IO_CONNECTION (client), options, NULL, NULL);
       return;
     }
 
   chaos.n_pending++;
-  io_connection_open_async (client, 0, NULL, opened_cb, NULL);
+  io_connection_open_async (IO_CONNECTION (client), options, NULL, opened_cb, NULL);
 }
 
 static void
-new_client (void)
+new_client (guint place)
 {
   IOStreamConnection *client;
 
-  if (chaos.client != NULL || chaos.stream == NULL)
+  if (chaos.clients[place] != NULL || chaos.stream == NULL)
     return;
 
   client = io_stream_connection_new_for_stream (chaos.stream, NULL);
   if (client == NULL)
     return;
-  if (chaos.client != NULL)
+  if (chaos.clients[place] != NULL)
     {
       g_object_unref (client);
       return;
     }
-  chaos.client = client;
+  chaos.clients[place] = client;
   io_connection_set_timeout (IO_CONNECTION (client), 200 * 1000);
   g_signal_connect (client, "notify", G_CALLBACK (meet), NULL);
   g_signal_connect (client, "output-available", G_CALLBACK (meet), NULL);
@@ -291,9 +300,10 @@ new_client (void)
 }
 
 static void
-do_with_client (IOStreamConnection *client,
-                guint               deed)
+do_with_client (guint place,
+                guint deed)
 {
+  IOStreamConnection *client = chaos.clients[place];
   g_autoptr (GSource) source = NULL;
 
   switch (deed)
@@ -307,7 +317,7 @@ do_with_client (IOStreamConnection *client,
       break;
     case 2:
       if (g_rand_int_range (chaos.rand, 0, 6) == 0)
-        g_clear_object (&chaos.client);
+        g_clear_object (&chaos.clients[place]);
       break;
     case 3:
       io_stream_connection_stop (client, NULL, NULL);
@@ -338,7 +348,7 @@ do_with_client (IOStreamConnection *client,
       break;
     case 13:
     case 14:
-      open_client (IO_CONNECTION (client));
+      open_client (client);
       break;
     case 15:
       source = io_stream_connection_create_source (client, NULL);
@@ -378,6 +388,12 @@ do_with_stream (IOStream *stream,
     case 7:
       change_buffers (stream);
       break;
+    case 8:
+      io_stream_set_reserve_count (stream, g_rand_int_range (chaos.rand, 0, 3));
+      break;
+    case 9:
+      io_stream_set_client_allowance (stream, g_rand_int_range (chaos.rand, 0, 4));
+      break;
     default:
       send_some (stream);
     }
@@ -386,33 +402,35 @@ do_with_stream (IOStream *stream,
 static void
 do_anything (void)
 {
-  guint which = g_rand_int_range (chaos.rand, 0, 10);
+  guint which = g_rand_int_range (chaos.rand, 0, 10), place = g_rand_int_range (chaos.rand, 0, (int) chaos.n_clients);
 
   if (which == 0)
     g_main_context_iteration (NULL, FALSE);
-  else if (which <= 5 && chaos.client != NULL)
+  else if (which <= 5 && chaos.clients[place] != NULL)
     {
-      G_GNUC_UNUSED g_autoptr (IOStreamConnection) keep = g_rand_boolean (chaos.rand) ? g_object_ref (chaos.client) : NULL;
+      G_GNUC_UNUSED g_autoptr (IOStreamConnection) keep = g_rand_boolean (chaos.rand) ? g_object_ref (chaos.clients[place]) : NULL;
 
-      do_with_client (chaos.client, g_rand_int_range (chaos.rand, 0, 18));
+      do_with_client (place, g_rand_int_range (chaos.rand, 0, 18));
     }
   else if (which <= 8 && chaos.stream != NULL)
-    do_with_stream (chaos.stream, g_rand_int_range (chaos.rand, 0, 12));
+    do_with_stream (chaos.stream, g_rand_int_range (chaos.rand, 0, 15));
   else
-    new_client ();
+    new_client (place);
 }
 
 static void
-run (guint32 seed)
+run (guint32  seed,
+     gboolean shares)
 {
   GWeakRef stream;
 
   memset (&chaos, 0, sizeof chaos);
   chaos.rand = g_rand_new_with_seed (seed);
   chaos.n_nested = 100;
+  chaos.n_clients = shares ? MAX_CLIENTS : 1;
   chaos.stream = g_object_new (chaos_stream_get_type (), "name", "chaos",
-                               "mode", g_rand_int_range (chaos.rand, 0, 3),
-                               "peer-access", IO_STREAM_PEER_ACCESS_READ_WRITE,
+                               "mode", shares ? IO_STREAM_MODE_OUTPUT : g_rand_int_range (chaos.rand, 0, 3),
+                               "peer-access", shares ? IO_STREAM_PEER_ACCESS_READ : IO_STREAM_PEER_ACCESS_READ_WRITE,
                                "close-timeout", (gint64) 0,
                                "queue-length", g_rand_int_range (chaos.rand, 0, 3) * 4,
                                "buffer-count", N_BUFFERS, "data-size", (guint64) 64, NULL);
@@ -424,12 +442,14 @@ run (guint32 seed)
     do_anything ();
 
   chaos.is_over = TRUE;
-  if (chaos.client != NULL)
-    io_connection_hang_up (IO_CONNECTION (chaos.client));
+  for (guint i = 0; i < MAX_CLIENTS; i++)
+    if (chaos.clients[i] != NULL)
+      io_connection_hang_up (IO_CONNECTION (chaos.clients[i]));
   stream_util_iterate_until (chaos.n_pending == 0);
   stream_util_settle ();
-  if (chaos.client != NULL)
-    g_assert_finalize_object (g_steal_pointer (&chaos.client));
+  for (guint i = 0; i < MAX_CLIENTS; i++)
+    if (chaos.clients[i] != NULL)
+      g_assert_finalize_object (g_steal_pointer (&chaos.clients[i]));
   if (chaos.stream == NULL)
     chaos.stream = g_weak_ref_get (&stream);
   if (chaos.stream != NULL)
@@ -442,7 +462,7 @@ run (guint32 seed)
 }
 
 static void
-test_chaos (void)
+test_chaos (gconstpointer shares)
 {
   const char *only = g_getenv ("IOSTREAM_TEST_SEED"), *many = g_getenv ("IOSTREAM_TEST_SEEDS");
   guint first = only != NULL ? (guint) atoi (only) : 1;
@@ -450,13 +470,13 @@ test_chaos (void)
   guint n_fds;
 
   g_main_context_iteration (NULL, FALSE);
-  run (first);
+  run (first, shares != NULL);
   n_fds = count_fds ();
   for (guint seed = first; seed < first + count; seed++)
     {
       if (only != NULL || many != NULL)
         g_printerr ("seed %u\n", seed);
-      run (seed);
+      run (seed, shares != NULL);
       g_assert_cmpuint (count_fds (), ==, n_fds);
     }
 }
@@ -632,7 +652,8 @@ main (int    argc,
 
   g_test_init (&argc, &argv, NULL);
   dir = stream_util_make_runtime_dir ();
-  g_test_add_func ("/stream-chaos/one-process", test_chaos);
+  g_test_add_data_func ("/stream-chaos/one-client", NULL, test_chaos);
+  g_test_add_data_func ("/stream-chaos/several-clients", GINT_TO_POINTER (TRUE), test_chaos);
   g_test_add_func ("/stream-chaos/threads", test_storm);
   result = g_test_run ();
   stream_util_remove_runtime_dir (dir);
