@@ -80,6 +80,26 @@ check_open (IOStream      *stream,
   return FALSE;
 }
 
+/* Leaves @number alone if the client does not say. */
+static gboolean
+get_wish (GVariant    *wishes,
+          const char  *key,
+          guint32     *number,
+          GError     **error)
+{
+  g_autoptr (GVariant) value = g_variant_lookup_value (wishes, key, NULL);
+
+  if (value == NULL || g_variant_is_of_type (value, G_VARIANT_TYPE_UINT32))
+    {
+      *number = value != NULL ? g_variant_get_uint32 (value) : *number;
+      return TRUE;
+    }
+
+  g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_ARGUMENT,
+               "Cannot open with a “%s” of type %s", key, g_variant_get_type_string (value));
+  return FALSE;
+}
+
 /* They are those of the open that it has, or of the last attempt. */
 static gboolean
 take_wishes (IOStreamUserClient  *self,
@@ -90,8 +110,8 @@ take_wishes (IOStreamUserClient  *self,
   IOStreamUserClientPrivate *priv = io_stream_user_client_get_instance_private (self);
   guint32 delivery = IO_STREAM_DELIVERY_BLOCK, replay = 0;
 
-  g_variant_lookup (wishes, "replay", "u", &replay);
-  g_variant_lookup (wishes, "delivery", "u", &delivery);
+  if (!get_wish (wishes, "delivery", &delivery, error) || !get_wish (wishes, "replay", &replay, error))
+    return FALSE;
   if (delivery > IO_STREAM_DELIVERY_LATEST)
     {
       g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_BAD_ARGUMENT, "There is no delivery %u", delivery);

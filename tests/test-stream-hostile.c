@@ -18,6 +18,7 @@
 
 typedef struct {
   int          control;
+  guint32      options;          /* how it opens */
   guint        serial;
   int          bell;
   int          memory_fds[2];    /* of the owner's region, and of ours */
@@ -110,6 +111,14 @@ open_args (guint32 options)
   return g_variant_new_parsed ("(%u, @a{sv} {})", options);
 }
 
+/* Never in the way of others. */
+static GVariant *
+share_args (void)
+{
+  return g_variant_new_parsed ("(%u, {'delivery': <%u>})", (guint32) IO_STREAM_OPEN_SHARED,
+                               (guint32) IO_STREAM_DELIVERY_DROP_NEWEST);
+}
+
 static void
 raw_open (Raw *self)
 {
@@ -118,7 +127,8 @@ raw_open (Raw *self)
   int fds[RAW_MAX_FDS];
   guint n_fds;
 
-  g_assert_cmpint (raw_call (self, IO_OPCODE_OPEN, open_args (0), &answer, fds, &n_fds), ==, 0);
+  g_assert_cmpint (raw_call (self, IO_OPCODE_OPEN, self->options != 0 ? share_args () : open_args (0),
+                             &answer, fds, &n_fds), ==, 0);
   g_assert_cmpuint (n_fds, ==, 3);
   dict = g_variant_get_child_value (answer, 0);
   g_assert_true (g_variant_lookup (dict, "entry-count", "u", &self->count));
@@ -147,9 +157,11 @@ raw_simple (Raw   *self,
 }
 
 static void
-raw_set_up (Raw *self)
+raw_set_up (Raw     *self,
+            guint32  options)
 {
   raw_connect (self);
+  self->options = options;
   raw_hello (self);
   raw_open (self);
   raw_map (self);
@@ -581,6 +593,7 @@ static const Attack attacks[] = {
 typedef struct {
   IOWorkLoop *loop;
   IOStream   *stream;
+  IOStreamConnection *neighbour;   /* shares the stream with the client, or NULL */
   guint32     sequence;
   guint       n_fds;
   guint       n_maps;
@@ -673,13 +686,34 @@ is_cut_off (Raw *raw)
   return poll (&poll_fd, 1, 0) > 0 && (poll_fd.revents & POLLHUP) != 0;
 }
 
+/* But for the neighbour. */
+static gboolean
+has_it_open_cb (gpointer data)
+{
+  Fixture *self = data;
+  GList *clients = io_service_get_clients (IO_SERVICE (self->stream));
+  guint n_open = 0;
+
+  for (GList *l = clients; l != NULL; l = l->next)
+    n_open += io_service_is_open (IO_SERVICE (self->stream), l->data);
+  g_list_free_full (clients, g_object_unref);
+
+  return n_open > (self->neighbour != NULL ? 1 : 0);
+}
+
+static gboolean
+has_it_open (Fixture *self)
+{
+  return io_work_loop_run_action (self->loop, has_it_open_cb, self);
+}
+
 static void
 assert_cut_off (Fixture *self,
                 Raw     *raw)
 {
   gint64 start = g_get_monotonic_time ();
 
-  while (!is_cut_off (raw) || io_service_is_open (IO_SERVICE (self->stream), NULL))
+  while (!is_cut_off (raw) || has_it_open (self))
     {
       look (self);
       g_assert_cmpint (g_get_monotonic_time () - start, <, PATIENCE);
@@ -722,18 +756,26 @@ assert_tolerated (Fixture *self,
 }
 
 static void
-drop (Fixture *self,
-      Raw     *raw)
+drop_quietly (Fixture *self,
+              Raw     *raw)
 {
   gint64 start = g_get_monotonic_time ();
 
   raw_clear (raw);
-  while (io_service_is_open (IO_SERVICE (self->stream), NULL))
+  while (has_it_open (self))
     {
       look (self);
       g_assert_cmpint (g_get_monotonic_time () - start, <, PATIENCE);
     }
-  g_assert_cmpint (io_stream_get_state (self->stream), ==, IO_STREAM_STATE_CLOSED);
+  g_assert_cmpint (io_stream_get_state (self->stream), ==,
+                   self->neighbour != NULL ? IO_STREAM_STATE_RUNNING : IO_STREAM_STATE_CLOSED);
+}
+
+static void
+drop (Fixture *self,
+      Raw     *raw)
+{
+  drop_quietly (self, raw);
   assert_all_home (self);
 }
 
@@ -762,6 +804,7 @@ run_attack (const Attack *attack,
   Fixture fixture;
   Raw raw;
 
+  memset (&fixture, 0, sizeof fixture);
   set_up_mode (&fixture, mode);
   if (is_listening)
     g_signal_connect (fixture.stream, "input", G_CALLBACK (input_cb), NULL);
@@ -770,7 +813,7 @@ run_attack (const Attack *attack,
   fixture.n_fds = count_fds ();
   fixture.n_maps = count_maps ("");
 
-  raw_set_up (&raw);
+  raw_set_up (&raw, 0);
   lend_all (&fixture);
   raw_take_all (&raw);
   attack->run (&raw);
@@ -797,6 +840,169 @@ static void
 test_listening (gconstpointer data)
 {
   run_attack (data, IO_STREAM_MODE_OUTPUT, TRUE);
+}
+
+/* One that shares with it loses nothing. */
+
+static void
+meet_neighbour (Fixture *self,
+                guint    n_sent)
+{
+  IOStreamBufferQueueEntry entry;
+
+  for (guint i = 0; i < n_sent; i++)
+    {
+      stream_util_take (self->neighbour, 1, &entry);
+      g_assert_cmpuint (entry.sequence, ==, self->sequence - n_sent + i);
+      stream_util_return (self->neighbour, &entry);
+    }
+  g_assert_cmpuint (io_stream_connection_get_lost (self->neighbour), ==, 0);
+}
+
+static void
+set_up_shared (Fixture *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  memset (self, 0, sizeof *self);
+  set_up_mode (self, IO_STREAM_MODE_OUTPUT);
+  io_stream_set_client_allowance (self->stream, N_BUFFERS);
+  self->neighbour = io_stream_connection_new_for_name ("test", NULL, &error);
+  g_assert_no_error (error);
+  stream_util_assert_works (io_connection_open (IO_CONNECTION (self->neighbour), IO_STREAM_OPEN_SHARED, NULL, err));
+  stream_util_start (self->neighbour);
+}
+
+static void
+tear_down_shared (Fixture *self)
+{
+  lend_all (self);
+  meet_neighbour (self, N_BUFFERS);
+  stream_util_close (self->neighbour);
+  g_assert_finalize_object (g_steal_pointer (&self->neighbour));
+  assert_all_home (self);
+  tear_down (self, NULL);
+}
+
+static void
+test_shared (gconstpointer data)
+{
+  const Attack *attack = data;
+  Fixture fixture;
+  Raw raw;
+
+  set_up_shared (&fixture);
+  raw_set_up (&raw, IO_STREAM_OPEN_SHARED);
+  lend_all (&fixture);
+  raw_take_all (&raw);
+  attack->run (&raw);
+  meet_neighbour (&fixture, N_BUFFERS);
+  if (attack->is_violation)
+    assert_cut_off (&fixture, &raw);
+  else
+    assert_tolerated (&fixture, &raw);
+  drop (&fixture, &raw);
+  tear_down_shared (&fixture);
+}
+
+/* What the neighbour has, it has under a number that is known. */
+static void
+test_shared_foreign (void)
+{
+  Fixture fixture;
+  Raw raw;
+
+  set_up_shared (&fixture);
+  raw_set_up (&raw, IO_STREAM_OPEN_SHARED);
+  g_assert_cmpint (raw_simple (&raw, IO_OPCODE_STOP), ==, 0);
+  lend_all (&fixture);
+  for (guint32 id = 0; id < N_BUFFERS; id++)
+    raw_return (&raw, id, fixture.sequence - 1 - id, nothing);
+  assert_cut_off (&fixture, &raw);
+  drop_quietly (&fixture, &raw);
+  meet_neighbour (&fixture, N_BUFFERS);
+  tear_down_shared (&fixture);
+}
+
+/* The owner is inside of what it hears of the entries when the call comes. */
+static void
+serve_cb (IOStream *stream,
+          guint     token,
+          gpointer  done)
+{
+  for (guint i = 0; i < 100000 && !g_atomic_int_get ((int *) done); i++)
+    g_main_context_iteration (io_work_loop_get_context (io_service_get_work_loop (IO_SERVICE (stream))), FALSE);
+}
+
+static void
+test_shared_ready_again (void)
+{
+  Fixture fixture;
+  int done = 0;
+  Raw raw;
+
+  set_up_shared (&fixture);
+  g_signal_connect (fixture.stream, "input", G_CALLBACK (serve_cb), &done);
+  raw_set_up (&raw, IO_STREAM_OPEN_SHARED);
+  lend_all (&fixture);
+  raw_take_all (&raw);
+  raw_return (&raw, raw.ids[0], raw.sequences[0], nothing);
+  raw_return (&raw, raw.ids[0], raw.sequences[0], nothing);
+  g_assert_cmpint (raw_simple (&raw, IO_OPCODE_READY), !=, 0);
+  g_atomic_int_set (&done, TRUE);
+  meet_neighbour (&fixture, N_BUFFERS);
+  assert_cut_off (&fixture, &raw);
+  drop (&fixture, &raw);
+  tear_down_shared (&fixture);
+}
+
+static gboolean
+delivery_cb (gpointer data)
+{
+  GList *clients = io_service_get_clients (data);
+  gboolean same = TRUE;
+
+  for (GList *l = clients; l != NULL; l = l->next)
+    if (g_str_equal (io_user_client_get_client_name (l->data), "hostile"))
+      same = io_stream_user_client_get_delivery (l->data) == IO_STREAM_DELIVERY_DROP_NEWEST;
+  g_list_free_full (clients, g_object_unref);
+
+  return same;
+}
+
+/* Opens as nobody should. */
+static void
+test_shared_wishes (void)
+{
+  static const char * const wishes[] = {
+    "{'delivery': <uint32 4>}", "{'delivery': <uint32 4294967295>}", "{'delivery': <'block'>}",
+    "{'delivery': <int32 1>}", "{'delivery': <@mu nothing>}", "{'delivery': <(uint32 1,)>}"
+  };
+  Fixture fixture;
+  Raw raw;
+
+  set_up_shared (&fixture);
+  raw_connect (&raw);
+  raw_hello (&raw);
+  for (guint i = 0; i < G_N_ELEMENTS (wishes); i++)
+    {
+      g_autoptr (GVariant) dict = g_variant_parse (G_VARIANT_TYPE_VARDICT, wishes[i], NULL, NULL, NULL);
+
+      g_assert_cmpint (raw_call (&raw, IO_OPCODE_OPEN,
+                                 g_variant_new ("(u@a{sv})", (guint32) IO_STREAM_OPEN_SHARED, g_steal_pointer (&dict)),
+                                 NULL, NULL, NULL), ==, IO_STREAM_ERROR_BAD_ARGUMENT);
+    }
+  raw.options = IO_STREAM_OPEN_SHARED;
+  raw_open (&raw);
+  raw_map (&raw);
+  g_assert_cmpint (raw_simple (&raw, IO_OPCODE_START), ==, IO_STREAM_ERROR_NOT_OPEN);
+  g_assert_cmpint (raw_simple (&raw, IO_OPCODE_READY), ==, 0);
+  g_assert_cmpint (raw_simple (&raw, IO_OPCODE_READY), ==, IO_STREAM_ERROR_STILL_OPEN);
+  g_assert_cmpint (raw_call (&raw, IO_OPCODE_OPEN, open_args (IO_STREAM_OPEN_SHARED), NULL, NULL, NULL),
+                   ==, IO_STREAM_ERROR_EXCLUSIVE_ACCESS);
+  g_assert_true (io_work_loop_run_action (fixture.loop, delivery_cb, fixture.stream));
+  drop (&fixture, &raw);
+  tear_down_shared (&fixture);
 }
 
 /* Out of step with the protocol. */
@@ -899,7 +1105,7 @@ test_never_reading (Fixture       *self,
   guint n_calls = 0;
   Raw raw;
 
-  raw_set_up (&raw);
+  raw_set_up (&raw, 0);
   lend_all (self);
   while (n_calls < 100000 && !is_cut_off (&raw))
     {
@@ -946,7 +1152,7 @@ test_racing (Fixture       *self,
       GThread *thread;
       Raw raw;
 
-      raw_set_up (&raw);
+      raw_set_up (&raw, 0);
       lend_all (self);
       raw_take_all (&raw);
       thread = g_thread_new ("flip", flip_thread, &raw);
@@ -972,11 +1178,16 @@ main (int   argc,
   for (guint i = 0; i < G_N_ELEMENTS (attacks); i++)
     {
       g_autofree char *output = g_strconcat ("/stream-hostile/", attacks[i].name, NULL);
+      g_autofree char *shared = g_strconcat ("/stream-hostile/shared/", attacks[i].name, NULL);
       g_autofree char *listening = g_strconcat ("/stream-hostile/listening/", attacks[i].name, NULL);
 
       g_test_add_data_func (output, &attacks[i], test_output);
       g_test_add_data_func (listening, &attacks[i], test_listening);
+      g_test_add_data_func (shared, &attacks[i], test_shared);
     }
+  g_test_add_func ("/stream-hostile/shared/foreign", test_shared_foreign);
+  g_test_add_func ("/stream-hostile/shared/ready-again", test_shared_ready_again);
+  g_test_add_func ("/stream-hostile/shared/wishes", test_shared_wishes);
   ADD ("before-hello", test_before_hello);
   ADD ("before-open", test_before_open);
   ADD ("before-ready", test_before_ready);
