@@ -308,6 +308,10 @@ take_claimed_locked (IOStreamConnection         *self,
  * whether it has. (In another thread than that of the connection it does not
  * look: there the context must run.)
  *
+ * With %IO_STREAM_DELIVERY_DROP_OLDEST and %IO_STREAM_DELIVERY_LATEST the owner
+ * may take an entry back until it is taken here, so there may be none although
+ * io_stream_connection_wait() found one: look again.
+ *
  * One thread at a time. Never waits. An owner that sends what is impossible
  * costs the connection; see io_connection_get_error(). Apple's
  * DequeueOutputEntry().

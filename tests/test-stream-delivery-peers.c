@@ -112,6 +112,32 @@ sum_dropped (IOStreamPrivate *priv,
   return n;
 }
 
+/* Until it has this one, which is the last. */
+static void
+take_until (IOStreamConnection *client,
+            guint32             last)
+{
+  IOStreamBufferQueueEntry entry = { 0, };
+  guint64 n = 0;
+
+  while (n == 0 || entry.sequence != last)
+    {
+      guint32 before = entry.sequence;
+
+      g_assert_true (io_stream_connection_wait (client, FOR_EVER, NULL, NULL));
+      if (!io_stream_connection_dequeue_output_entry (client, &entry))
+        {
+          entry.sequence = before;
+          continue;
+        }
+      assert_whole (client, &entry);
+      g_assert_true (n == 0 || entry.sequence > before);
+      n++;
+      stream_util_return (client, &entry);
+    }
+  peer_say ("%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT, n, io_stream_connection_get_lost (client));
+}
+
 /* The other process: opens, and does what it is told. */
 
 static void
@@ -148,7 +174,10 @@ run_peer (const char *delivery,
 
       if (order == NULL)
         break;
-      take_all (client, g_str_equal (order, "keep"));
+      if (g_str_has_prefix (order, "until "))
+        take_until (client, (guint32) strtoul (order + 6, NULL, 10));
+      else
+        take_all (client, g_str_equal (order, "keep"));
     }
   g_object_unref (client);
 
@@ -281,6 +310,33 @@ test_keeper (Fixture       *fixture,
     g_assert_nonnull (io_stream_acquire_buffer (fixture->stream, NULL));
   for (guint i = 0; i < N_BUFFERS; i++)
     io_stream_release_buffer (fixture->stream, io_stream_get_buffer_with_id (fixture->stream, i));
+}
+
+/* It stands still now and then, wherever it is just then. */
+static void
+test_stop_and_go (Fixture       *fixture,
+                  gconstpointer  data)
+{
+  Peer *peer = spawn ((IOStreamDelivery) GPOINTER_TO_INT (data), 0);
+  IOStreamPrivate *priv = _io_stream_get_private (fixture->stream);
+  g_autofree char *expected = NULL;
+  guint64 dropped;
+
+  peer_order (peer, "until 19999");
+  for (guint64 number = 0; number < 20000; number++)
+    {
+      if (number % 400 == 100)
+        peer_freeze (peer);
+      if (number % 400 == 200)
+        peer_thaw (peer);
+      g_assert_true (send_one (fixture->stream, number));
+      if (number % 64 == 0)
+        g_thread_yield ();
+    }
+  dropped = sum_dropped (priv, 0);
+  expected = g_strdup_printf ("%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT, 20000 - dropped, dropped);
+  peer_expect (peer, expected);
+  peer_finish (peer);
 }
 
 /* Liars. The pages are the real ones, and nothing on the way to them checks
@@ -662,6 +718,7 @@ main (int    argc,
   ADD_BOTH ("frozen", test_frozen);
   ADD_BOTH ("frozen-alone", test_frozen_alone);
   ADD_BOTH ("keeper", test_keeper);
+  ADD_BOTH ("stop-and-go", test_stop_and_go);
   ADD ("bad-word", 0, test_bad_word);
   ADD ("bad-return/not-taken", FALSE, test_bad_return);
   ADD ("bad-return/taken-back", TRUE, test_bad_return);

@@ -97,8 +97,16 @@ static void
 test_fork (StreamPair    *pair,
            gconstpointer  data)
 {
+  IOStreamDelivery delivery = (IOStreamDelivery) GPOINTER_TO_INT (data);
   IOStreamBufferQueueEntry entry;
 
+  if (delivery != IO_STREAM_DELIVERY_BLOCK)
+    {
+      stream_util_close (pair->client);
+      io_stream_connection_set_delivery (pair->client, delivery);
+      stream_util_assert_works (io_connection_open (IO_CONNECTION (pair->client), 0, NULL, err));
+      stream_util_start (pair->client);
+    }
   stream_util_send (pair->stream, 1);
   in_child (use_client, pair);
   in_child (use_owner, pair);
@@ -303,6 +311,10 @@ main (int   argc,
   dir = stream_util_make_runtime_dir ();
 
   g_test_add ("/stream/fork", StreamPair, NULL, set_up, test_fork, tear_down);
+  g_test_add ("/stream/fork/drop-oldest", StreamPair, GINT_TO_POINTER (IO_STREAM_DELIVERY_DROP_OLDEST), set_up, test_fork,
+              tear_down);
+  g_test_add ("/stream/fork/latest", StreamPair, GINT_TO_POINTER (IO_STREAM_DELIVERY_LATEST), set_up, test_fork,
+              tear_down);
   g_test_add ("/stream/fork/in-output", StreamPair, NULL, set_up, test_in_output, tear_down);
   g_test_add ("/stream/fork/in-notify", StreamPair, NULL, set_up, test_in_notify, tear_down);
   g_test_add_func ("/stream/fork/in-method", test_in_method);

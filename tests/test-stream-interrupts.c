@@ -469,6 +469,35 @@ test_reopen (Fixture       *fixture,
   g_assert_false (io_connection_is_open (IO_CONNECTION (client)));
 }
 
+/* What is taken back is announced by the vector as well as what stays. */
+static void
+test_slow (Fixture       *fixture,
+           gconstpointer  data)
+{
+  attach_all (fixture);
+  for (guint i = 3; i < 5; i++)
+    {
+      stream_util_close (fixture->clients[i]);
+      io_stream_connection_set_delivery (fixture->clients[i], i == 3 ? IO_STREAM_DELIVERY_DROP_OLDEST
+                                                                     : IO_STREAM_DELIVERY_LATEST);
+      stream_util_assert_works (io_connection_open (IO_CONNECTION (fixture->clients[i]), 0, NULL, err));
+      stream_util_start (fixture->clients[i]);
+    }
+  for (guint round = 1; round <= 5; round++)
+    {
+      for (guint n = 0; n < 50; n++)
+        {
+          stream_util_send (fixture->streams[3], 1);
+          stream_util_send (fixture->streams[4], 1);
+        }
+      stream_util_iterate_until (fixture->n_taken == 5 * round);
+    }
+  g_assert_cmpuint (io_stream_connection_get_received (fixture->clients[3]), ==, 20);
+  g_assert_cmpuint (io_stream_connection_get_lost (fixture->clients[3]), ==, 230);
+  g_assert_cmpuint (io_stream_connection_get_received (fixture->clients[4]), ==, 5);
+  g_assert_cmpuint (io_stream_connection_get_lost (fixture->clients[4]), ==, 245);
+}
+
 static gboolean
 drop_controller_cb (gpointer data)
 {
@@ -739,6 +768,7 @@ main (int   argc,
   ADD ("waits", 0, test_waits);
   ADD ("errors", 0, test_errors);
   ADD ("reopen", 0, test_reopen);
+  ADD ("slow", 0, test_slow);
   ADD ("controller-gone/owner", 0, test_controller_gone);
   ADD ("controller-gone/client", 1, test_controller_gone);
   ADD ("owner-gone", 0, test_owner_gone);

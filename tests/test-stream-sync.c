@@ -984,6 +984,34 @@ set_up_input (StreamPair    *pair,
 #define add_with(path, data, func) \
   g_test_add ("/stream-sync/" path, StreamPair, (gconstpointer) (data), set_up_input, func, tear_down)
 
+/* Of a client from which the rest is taken back meanwhile. */
+static void
+test_slow (StreamPair    *pair,
+           gconstpointer  data)
+{
+  IOStreamBufferQueueEntry entry;
+
+  stream_util_close (pair->client);
+  io_stream_connection_set_delivery (pair->client, IO_STREAM_DELIVERY_LATEST);
+  stream_util_assert_works (io_connection_open (IO_CONNECTION (pair->client), 0, NULL, err));
+  stream_util_start (pair->client);
+  for (guint32 round = 0; round < 20; round++)
+    {
+      for (guint8 i = 0; i < 10; i++)
+        stream_util_send (pair->stream, i);
+      stream_util_take (pair->client, 9, &entry);
+      for (guint8 i = 0; i < 10; i++)
+        stream_util_send (pair->stream, i);
+      stream_util_assert_works (io_stream_connection_enqueue_input_entry (pair->client, &entry, err));
+      expect_success (pair, round);
+      g_assert_cmpuint (owner_of (pair)->token, ==, round);
+      g_assert_true (io_stream_dequeue_input_entry (pair->stream, &entry));
+      io_stream_release_buffer (pair->stream, io_stream_get_buffer_with_id (pair->stream, entry.buffer_id));
+      g_assert_false (io_stream_dequeue_input_entry (pair->stream, &entry));
+    }
+  g_assert_cmpuint (owner_of (pair)->n_calls, ==, 20);
+}
+
 int
 main (int   argc,
       char *argv[])
@@ -995,6 +1023,7 @@ main (int   argc,
   dir = stream_util_make_runtime_dir ();
 
   add ("call", OUTPUT, test_call);
+  add ("slow", INPUT, test_slow);
   g_test_add ("/stream-sync/signal", StreamPair, NULL, NULL, test_signal, tear_down);
   add ("entries", INPUT, test_entries);
   add ("output", OUTPUT, test_output);
