@@ -157,7 +157,8 @@ class TestCommandLine(ToolCase):
                 ['publish', 'x', 'y', '--pattern'],
                 ['top', 'x'], ['top', '--sort', 'x'], ['top', '--count', '-1'],
                 ['top', '--interval', '0'], ['top', '--interval', 'nan'],
-                ['monitor', 'x', '--lines', '-1']):
+                ['monitor', 'x', '--lines', '-1'], ['monitor', 'x', '--share', 'most'],
+                ['cat', 'x', '--share', ''], ['cat', 'x', '--replay', '-1']):
             with self.subTest(args=args):
                 self.run_tool(*args, status=2, errors='^iostream')
 
@@ -571,6 +572,22 @@ class TestMonitor(ToolCase):
         facts = json.loads(self.run_tool('monitor', '--json', '-n', '1', 'x'))
         self.assertEqual((facts['entries'], facts['latency-p50'], facts['latency-p99']),
                          (0, None, None))
+
+    def test_shared(self):
+        """Several at a time, and none beside them that does not share."""
+        owner = self.publish('x', '--pattern', '--width', '8', '--height', '8', '--rate', '100')
+        monitors = [self.start('monitor', '--share', delivery, 'x')
+                    for delivery in ('block', 'drop-newest', 'drop-oldest', 'latest')]
+        wait_until(lambda: len(self.run_json('info', 'x')['statistics']['clients']) == 4)
+        self.run_tool('monitor', 'x', status=1, errors='4 clients have it open')
+        cat = self.start('cat', '--share', 'latest', '--replay', '2', 'x')
+        self.assertEqual(len(cat.stdout.read(192)), 192)
+        self.kill(cat)
+        for monitor in monitors:
+            monitor.send_signal(signal.SIGINT)
+            self.finish(monitor)
+        owner.send_signal(signal.SIGTERM)
+        self.finish(owner)
 
     def test_end_of_stream(self):
         owner = self.publish('x', '--pattern', '--width', '8', '--height', '8',

@@ -30,6 +30,11 @@ typedef struct {
   guint                    ready_source;
 } Cat;
 
+static const GOptionEntry entries[] = {
+  TOOL_CLIENT_ENTRIES,
+  { NULL },
+};
+
 /* Standard output is shared with others, so it cannot be made non-blocking for
  * us alone; but behind it is a file that can be opened once more. Where that
  * does not work, what fits for sure is written at a time. */
@@ -210,7 +215,7 @@ tool_cat_run (const Tool  *tool,
   Cat self = { 0, };
   int status;
 
-  if (!tool_parse (tool, NULL, NULL, &argc, &argv, 1, 1))
+  if (!tool_parse (tool, entries, NULL, &argc, &argv, 1, 1))
     return TOOL_EXIT_USAGE;
 
   open_output (&self);

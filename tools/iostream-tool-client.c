@@ -4,6 +4,8 @@
 
 #include "iostream-tool.h"
 
+ToolClientOptions tool_client_options;
+
 /* How long an owner that hangs can delay the end. */
 #define CLOSE_TIMEOUT G_USEC_PER_SEC
 
@@ -95,8 +97,7 @@ opened_cb (GObject      *object,
   g_autoptr (GError) error = NULL;
 
   self->pending = FALSE;
-  self->connection = io_stream_connection_open_name_finish (result, &error);
-  if (self->connection == NULL)
+  if (!io_connection_open_finish (IO_CONNECTION (self->connection), result, &error))
     {
       tool_run_fail (&self->run, error);
       return;
@@ -109,6 +110,51 @@ opened_cb (GObject      *object,
   g_signal_connect_swapped (self->connection, "disconnected", G_CALLBACK (tool_client_look), self);
   self->pending = TRUE;
   io_stream_connection_start_async (self->connection, self->cancellable, started_cb, self);
+}
+
+static void
+connected_cb (GObject      *object,
+              GAsyncResult *result,
+              gpointer      user_data)
+{
+  ToolClient *self = user_data;
+  g_autoptr (GError) error = NULL;
+  GObject *connection = g_async_initable_new_finish (G_ASYNC_INITABLE (object), result, &error);
+
+  self->pending = FALSE;
+  if (connection == NULL)
+    {
+      tool_run_fail (&self->run, error);
+      return;
+    }
+
+  self->connection = IO_STREAM_CONNECTION (connection);
+  if (self->run.ended)
+    return;
+  self->pending = TRUE;
+  io_connection_open_async (IO_CONNECTION (self->connection), tool_client_options.share != NULL ? IO_STREAM_OPEN_SHARED : 0,
+                            self->cancellable, opened_cb, self);
+}
+
+/* FALSE if the options say what cannot be. */
+static gboolean
+check_options (const Tool       *tool,
+               IOStreamDelivery *delivery)
+{
+  g_autoptr (GEnumClass) deliveries = g_type_class_ref (IO_TYPE_STREAM_DELIVERY);
+  const char *share = tool_client_options.share;
+  GEnumValue *value = share != NULL ? g_enum_get_value_by_nick (deliveries, share) : NULL;
+  int replay = tool_client_options.replay;
+
+  *delivery = value != NULL ? (IOStreamDelivery) value->value : IO_STREAM_DELIVERY_BLOCK;
+  if (share != NULL && value == NULL)
+    tool_misuse (tool, "“%s” is none of block, drop-newest, drop-oldest and latest", share);
+  else if (replay < 0 || (guint) replay > IO_STREAM_MAX_BUFFERS)
+    tool_misuse (tool, "“%d” is not a number of buffers", replay);
+  else
+    return TRUE;
+
+  return FALSE;
 }
 
 /* In order, so that the owner does not take this for an accident. */
@@ -129,12 +175,17 @@ tool_client_run (ToolClient *self,
                  const Tool *tool,
                  const char *name)
 {
+  IOStreamDelivery delivery;
   int status;
+
+  if (!check_options (tool, &delivery))
+    return TOOL_EXIT_USAGE;
 
   tool_run_init (&self->run, tool);
   self->cancellable = g_cancellable_new ();
   self->pending = TRUE;
-  io_stream_connection_open_name_async (name, self->cancellable, opened_cb, self);
+  g_async_initable_new_async (IO_TYPE_STREAM_CONNECTION, G_PRIORITY_DEFAULT, self->cancellable, connected_cb, self,
+                              "name", name, "delivery", delivery, "replay", (guint) tool_client_options.replay, NULL);
 
   status = tool_run_loop (&self->run);
 

@@ -35,6 +35,7 @@ static int lines = 0;
 static const GOptionEntry entries[] = {
   { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print a line of JSON per second", NULL },
   { "lines", 'n', 0, G_OPTION_ARG_INT, &lines, "End after so many lines", "N" },
+  TOOL_CLIENT_ENTRIES,
   { NULL },
 };
 
@@ -237,7 +238,8 @@ tool_monitor_run (const Tool  *tool,
 
   if (!tool_parse (tool, entries,
                    "The stream is opened as any client opens it, so nobody else can have it open\n"
-                   "meanwhile. What is received is measured and given back at once.",
+                   "meanwhile, unless it is shared. What is received is measured and given back at\n"
+                   "once.",
                    &argc, &argv, 1, 1))
     return TOOL_EXIT_USAGE;
   if (lines < 0)

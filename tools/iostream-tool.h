@@ -148,6 +148,20 @@ struct _ToolClient {
   gboolean            started;
 };
 
+/* How it opens the stream: options of its commands. */
+typedef struct {
+  char *share;
+  int   replay;
+} ToolClientOptions;
+
+extern ToolClientOptions tool_client_options;
+
+#define TOOL_CLIENT_ENTRIES \
+  { "share", 's', 0, G_OPTION_ARG_STRING, &tool_client_options.share, \
+    "Share the stream, and if too slow: block, drop-newest, drop-oldest or latest", "DELIVERY" }, \
+  { "replay", 'r', 0, G_OPTION_ARG_INT, &tool_client_options.replay, \
+    "Begin with the last N that were sent before", "N" }
+
 int  tool_client_run  (ToolClient *self,
                        const Tool *tool,
                        const char *name);
