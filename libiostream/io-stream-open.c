@@ -381,6 +381,7 @@ _io_stream_describe_open (IOStream      *self,
   IOStreamLink *link = _io_stream_find_link (priv, client);
   g_autoptr (GUnixFDList) list = g_unix_fd_list_new ();
   GVariantDict dict;
+  guint limit;
 
   if (link == NULL)
     {
@@ -397,8 +398,12 @@ _io_stream_describe_open (IOStream      *self,
       !_io_user_client_pass_fd (client, list, link->peer_bell, error))
     return NULL;
 
+  g_mutex_lock (&priv->lock);
+  limit = link->limit;
+  g_mutex_unlock (&priv->lock);
+
   g_variant_dict_init (&dict, NULL);
-  g_variant_dict_insert (&dict, "queue-length", "u", link->limit);
+  g_variant_dict_insert (&dict, "queue-length", "u", limit);
   g_variant_dict_insert (&dict, "entry-count", "u", link->own.entry_count);
   g_variant_dict_insert (&dict, "epoch", "u", link->epoch);
   g_variant_dict_insert (&dict, "mode", "u", (guint32) priv->mode);
