@@ -123,14 +123,16 @@ _io_loan_holder_is_waiting (const IOLoanHolder *self,
   return self->waiting != NULL && ((self->waiting[id / 32] >> (id % 32)) & 1);
 }
 
-/* Whether it is free when everybody who has not taken it loses it. */
+/* Whether it is free when everybody who has not taken it loses it, and @n_others
+ * holders of whom nothing is noted let go of it. */
 static inline gboolean
 _io_loan_book_is_untaken (const IOLoanBook *self,
-                          guint32           id)
+                          guint32           id,
+                          guint             n_others)
 {
   const IOLoan *loan = &self->loans[id];
 
-  return loan->state == IO_LOAN_LENT && loan->waiting == loan->holders;
+  return loan->state == IO_LOAN_LENT && loan->waiting + n_others == loan->holders;
 }
 
 /* As long as it stays the same, whoever has the buffer has not let go of it. */

@@ -170,7 +170,6 @@ io_stream_acquire_buffer_with_id (IOStream  *self,
   if (buffer_id < priv->book.count && _io_loan_book_get_state (&priv->book, buffer_id) == IO_LOAN_LENT)
     {
       _io_stream_drain_locked (priv);
-      _io_stream_history_release_locked (priv, buffer_id);
       _io_stream_reclaim_id_locked (priv, buffer_id);
     }
   if (buffer_id < priv->book.count && _io_loan_book_acquire_id (&priv->book, buffer_id))

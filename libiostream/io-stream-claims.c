@@ -136,6 +136,17 @@ _io_stream_make_place_locked (IOStreamPrivate *priv,
   return FALSE;
 }
 
+/* Whether it is free when everybody who has not taken it loses it. What is kept
+ * for later goes with it, and so does not stand before it. */
+static gboolean
+is_untaken (IOStreamPrivate *priv,
+            guint32          id)
+{
+  guint n_kept = _io_stream_history_has_locked (priv, id) ? 1 : 0;
+
+  return _io_loan_book_is_untaken (&priv->book, id, n_kept);
+}
+
 /* The number of the oldest that is free when it is taken back. */
 static gboolean
 find_oldest_of_link (IOStreamPrivate          *priv,
@@ -149,7 +160,7 @@ find_oldest_of_link (IOStreamPrivate          *priv,
     {
       _io_ring_read (&link->output, i, entry);
       if (_io_loan_holder_is_waiting (&link->holder, entry->buffer_id) &&
-          _io_loan_book_is_untaken (&priv->book, entry->buffer_id))
+          is_untaken (priv, entry->buffer_id))
         return TRUE;
     }
 
@@ -202,7 +213,7 @@ _io_stream_reclaim_id_locked (IOStreamPrivate *priv,
                               guint32          id)
 {
   sync_all (priv);
-  if (!_io_loan_book_is_untaken (&priv->book, id))
+  if (!is_untaken (priv, id))
     return FALSE;
 
   for (guint i = 0; i < priv->links->len; i++)
@@ -212,6 +223,7 @@ _io_stream_reclaim_id_locked (IOStreamPrivate *priv,
       if (is_sound (link) && _io_loan_holder_is_waiting (&link->holder, id))
         withdraw_id (priv, link, id);
     }
+  _io_stream_history_release_locked (priv, id);
 
   return _io_loan_book_get_state (&priv->book, id) == IO_LOAN_FREE;
 }

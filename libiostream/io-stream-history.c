@@ -112,22 +112,39 @@ _io_stream_history_has_locked (IOStreamPrivate *priv,
   return priv->history != NULL && _io_loan_holder_has (&priv->history->holder, id);
 }
 
-/* Those that a client has as well make no room, and go all the same: they are
- * older than what comes after them. */
+/* Nothing goes if that would free none. Those before it, that clients have as
+ * well, go all the same: they are older than what comes after them. */
+static gboolean
+give_way (IOStreamPrivate *priv)
+{
+  IOStreamHistory *self = priv->history;
+  guint place = 0;
+
+  while (place < self->count && priv->book.loans[entry_at (self, place)->buffer_id].holders > 1)
+    place++;
+  if (place == self->count)
+    return FALSE;
+
+  for (guint n = place + 1; n > 0; n--)
+    drop_first (priv);
+
+  return TRUE;
+}
+
 void
 _io_stream_history_free_one_locked (IOStreamPrivate *priv)
 {
-  while (priv->history != NULL && priv->history->count > 0 && priv->book.n_free == 0)
-    drop_first (priv);
+  if (priv->history != NULL && priv->book.n_free == 0)
+    give_way (priv);
 }
 
 void
 _io_stream_history_make_room_locked (IOStreamPrivate *priv,
                                      guint            n)
 {
-  while (priv->history != NULL && priv->history->count > 0 &&
-         priv->book.n_lent + n > _io_stream_count_lendable (priv))
-    drop_first (priv);
+  while (priv->history != NULL && priv->book.n_lent + n > _io_stream_count_lendable (priv))
+    if (!give_way (priv))
+      break;
 }
 
 void
@@ -137,7 +154,7 @@ _io_stream_history_release_locked (IOStreamPrivate *priv,
   IOStreamHistory *self = priv->history;
   guint place = 0;
 
-  if (!_io_stream_history_has_locked (priv, id) || priv->book.loans[id].holders - priv->book.loans[id].waiting > 1)
+  if (!_io_stream_history_has_locked (priv, id) || priv->book.loans[id].holders > 1)
     return;
 
   while (entry_at (self, place)->buffer_id != id)

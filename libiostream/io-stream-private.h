@@ -175,11 +175,11 @@ void             _io_stream_history_renew_locked (IOStreamPrivate *priv);
 gboolean         _io_stream_history_has_locked (IOStreamPrivate *priv,
                                              guint32        id);
 /* It gives way, the oldest first: until a buffer is free; until @n more can be
- * lent. */
+ * lent. What a client has too is no way to that. */
 void             _io_stream_history_free_one_locked (IOStreamPrivate *priv);
 void             _io_stream_history_make_room_locked (IOStreamPrivate *priv,
                                              guint          n);
-/* Makes this buffer free if nobody else has taken it. */
+/* Makes this buffer free if nobody else has it. */
 void             _io_stream_history_release_locked (IOStreamPrivate *priv,
                                              guint32        id);
 /* Not if there is none. */

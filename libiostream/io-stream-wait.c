@@ -19,16 +19,18 @@ cancelled_cb (GCancellable *cancellable,
   g_mutex_unlock (&priv->lock);
 }
 
-/* What acquiring and sending would take back is taken back now. */
+/* What acquiring and sending would take back is taken back now, unless there is
+ * nobody to send it to. */
 static gboolean
 can_send_locked (IOStreamPrivate *priv)
 {
+  if (priv->state != IO_STREAM_STATE_RUNNING || _io_stream_find_blocker_locked (priv, TRUE) != NULL)
+    return FALSE;
+
   _io_stream_history_free_one_locked (priv);
   _io_stream_history_make_room_locked (priv, 1);
 
-  return priv->state == IO_STREAM_STATE_RUNNING &&
-         _io_stream_find_blocker_locked (priv, TRUE) == NULL &&
-         (priv->book.n_free > 0 || _io_stream_reclaim_locked (priv)) &&
+  return (priv->book.n_free > 0 || _io_stream_reclaim_locked (priv)) &&
          (_io_stream_reclaim_reserve_locked (priv) || _io_stream_find_blocker_locked (priv, FALSE) == NULL);
 }
 

@@ -310,10 +310,10 @@ test_waiting (Fixture       *fixture,
   _io_loan_holder_watch (&fixture->first, COUNT);
   old = lend (fixture, &fixture->first, 3);
   g_assert_true (_io_loan_holder_is_waiting (&fixture->first, 3));
-  g_assert_true (_io_loan_book_is_untaken (&fixture->book, 3));
+  g_assert_true (_io_loan_book_is_untaken (&fixture->book, 3, 0));
   g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->first, &old, FALSE), ==, IO_LOAN_RETURNED);
   g_assert_false (_io_loan_holder_is_waiting (&fixture->first, 3));
-  g_assert_false (_io_loan_book_is_untaken (&fixture->book, 3));
+  g_assert_false (_io_loan_book_is_untaken (&fixture->book, 3, 0));
   g_assert_cmpuint (fixture->first.n_waiting, ==, 0);
 
   /* An older number says nothing about this loan. */
@@ -323,17 +323,17 @@ test_waiting (Fixture       *fixture,
   _io_loan_book_note_taken (&fixture->book, &fixture->first, &entry);
   _io_loan_book_note_taken (&fixture->book, &fixture->first, &entry);
   g_assert_false (_io_loan_holder_is_waiting (&fixture->first, 3));
-  g_assert_false (_io_loan_book_is_untaken (&fixture->book, 3));
+  g_assert_false (_io_loan_book_is_untaken (&fixture->book, 3, 0));
   g_assert_true (_io_loan_holder_has (&fixture->first, 3));
 
   /* One that nobody watches has taken everything. */
   entry = lend (fixture, &fixture->second, 5);
   g_assert_false (_io_loan_holder_is_waiting (&fixture->second, 5));
-  g_assert_false (_io_loan_book_is_untaken (&fixture->book, 5));
+  g_assert_false (_io_loan_book_is_untaken (&fixture->book, 5, 0));
   _io_loan_book_add_holder (&fixture->book, 5, &fixture->first);
-  g_assert_false (_io_loan_book_is_untaken (&fixture->book, 5));
+  g_assert_false (_io_loan_book_is_untaken (&fixture->book, 5, 0));
   g_assert_cmpint (_io_loan_book_give_back (&fixture->book, &fixture->second, &entry, FALSE), ==, IO_LOAN_STILL_HELD);
-  g_assert_true (_io_loan_book_is_untaken (&fixture->book, 5));
+  g_assert_true (_io_loan_book_is_untaken (&fixture->book, 5, 0));
 
   _io_loan_holder_grow (&fixture->first, COUNT, 4 * COUNT + 64);
   _io_loan_holder_grow (&fixture->second, COUNT, 4 * COUNT + 64);

@@ -491,6 +491,94 @@ test_wait (Fixture       *fixture,
     }
 }
 
+/* Who looks whether it could send, while nobody runs or has a place, takes away
+ * nothing. */
+static void
+test_looks_only (Fixture       *fixture,
+                 gconstpointer  data)
+{
+  stream_util_skip_if_local ("nobody may wait");
+
+  io_stream_set_history_count (fixture->stream, N_BUFFERS);
+  io_stream_set_client_allowance (fixture->stream, N_BUFFERS);
+  join (fixture, 0, 0);
+  send_many (fixture, 30);
+  stream_util_assert_works (io_stream_connection_stop (fixture->clients[0], NULL, err));
+  stream_util_assert_fails (io_stream_wait_buffer (fixture->stream, 0, NULL, err), IO_STREAM_ERROR_TIMEOUT);
+
+  join (fixture, 1, N_BUFFERS);
+  take_range (fixture, 1, 22, 29);
+}
+
+/* What a client holds too does not come free when it is forgotten. */
+static void
+test_goes_for_a_use (Fixture       *fixture,
+                     gconstpointer  data)
+{
+  IOStreamBufferQueueEntry entries[N_BUFFERS];
+
+  io_stream_set_history_count (fixture->stream, N_BUFFERS);
+  io_stream_set_client_allowance (fixture->stream, N_BUFFERS);
+  join (fixture, 0, 0);
+  for (guint i = 0; i < N_BUFFERS; i++)
+    {
+      stream_util_send (fixture->stream, fixture->next);
+      take_and_keep (fixture, 0, fixture->next++, &entries[i]);
+    }
+  stream_util_assert_fails (io_stream_acquire_buffer (fixture->stream, err), IO_STREAM_ERROR_NO_SPACE);
+  stream_util_assert_fails (io_stream_acquire_buffer_with_id (fixture->stream, entries[2].buffer_id, err),
+                            IO_STREAM_ERROR_BUSY);
+  if (fixture->loop != NULL)
+    stream_util_assert_fails (io_stream_wait_buffer (fixture->stream, 0, NULL, err), IO_STREAM_ERROR_TIMEOUT);
+
+  join (fixture, 1, N_BUFFERS);
+  take_range (fixture, 1, 0, N_BUFFERS - 1);
+  for (guint i = 0; i < N_BUFFERS; i++)
+    stream_util_return (fixture->clients[0], &entries[i]);
+}
+
+static void
+stand_still (Fixture          *fixture,
+             guint             i,
+             IOStreamDelivery  delivery)
+{
+  g_autoptr (GError) error = NULL;
+
+  fixture->clients[i] = stream_util_connect (fixture->stream, &error);
+  g_assert_no_error (error);
+  io_stream_connection_set_delivery (fixture->clients[i], delivery);
+  stream_util_assert_works (io_connection_open (IO_CONNECTION (fixture->clients[i]), IO_STREAM_OPEN_SHARED,
+                                                NULL, err));
+  stream_util_start (fixture->clients[i]);
+}
+
+/* What a slow client has not taken and what is kept go together, one by one: it
+ * is no reason to forget all that is newer. */
+static void
+test_beside_slow (Fixture       *fixture,
+                  gconstpointer  data)
+{
+  io_stream_set_history_count (fixture->stream, N_BUFFERS);
+  io_stream_set_client_allowance (fixture->stream, N_BUFFERS);
+  stand_still (fixture, 0, IO_STREAM_DELIVERY_DROP_OLDEST);
+  stand_still (fixture, 2, IO_STREAM_DELIVERY_LATEST);
+  while (fixture->next < 20)
+    stream_util_send (fixture->stream, fixture->next++);
+  join (fixture, 1, N_BUFFERS);
+  take_range (fixture, 1, 12, 19);
+  stream_util_close (fixture->clients[1]);
+
+  io_stream_set_reserve_count (fixture->stream, 5);
+  while (fixture->next < 40)
+    stream_util_send (fixture->stream, fixture->next++);
+  take_range (fixture, 0, 37, 39);
+  g_assert_cmpuint (io_stream_connection_get_lost (fixture->clients[0]), ==, 37);
+  take_range (fixture, 2, 39, 39);
+  g_assert_cmpuint (io_stream_connection_get_lost (fixture->clients[2]), ==, 39);
+  join (fixture, 1, N_BUFFERS);
+  take_range (fixture, 1, 37, 39);
+}
+
 /* In another process. */
 
 static int
@@ -569,6 +657,9 @@ main (int   argc,
   ADD (forgets);
   ADD (access);
   ADD (wait);
+  ADD (looks_only);
+  ADD (goes_for_a_use);
+  ADD (beside_slow);
   ADD (processes);
 
   result = g_test_run ();
