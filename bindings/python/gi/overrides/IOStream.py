@@ -3,17 +3,20 @@
 
 No method of the C library is replaced by one that takes other arguments; this
 only adds: context managers, iteration over frames, memoryviews and arrays of
-the shared memory, and virtual methods that may raise anything.
+the shared memory, open() with all that a client can choose, statistics as
+plain values, and virtual methods that may raise anything.
 """
 
+import contextlib
 import functools
 import select
+import threading
 import time
 import traceback
 
 from gi.module import get_introspection_module
 from gi.overrides import _iostream, override
-from gi.repository import GLib
+from gi.repository import Gio, GLib, GObject
 
 IOStream = get_introspection_module('IOStream')
 
@@ -22,7 +25,8 @@ Frame = _iostream.Frame
 __all__ = ['Action', 'Connection', 'ExternalMethodArguments', 'Frame',
            'InterruptController', 'MemoryMap', 'NotificationPort', 'Registry',
            'Service', 'SharedDataQueue', 'SharedInterruptController', 'Stream',
-           'StreamBuffer', 'StreamConnection', 'UserClient', 'WorkLoop']
+           'StreamBuffer', 'StreamClientStatistics', 'StreamConnection',
+           'StreamStatistics', 'UserClient', 'WorkLoop', 'open']
 
 # GI_VFUNC_THROWS, which PyGObject has no name for.
 _VFUNC_THROWS = 1 << 3
@@ -30,6 +34,9 @@ _VFUNC_THROWS = 1 << 3
 # Ctrl-C ends poll(), unless it comes a moment before: then after so many
 # seconds.
 _LONGEST_POLL = 0.5
+
+# Between two attempts at an owner that goes away whenever it is asked.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 1
 
 
 def _make_error(exception, function):
@@ -98,6 +105,32 @@ def _get_bytes(data):
     if data is None or isinstance(data, GLib.Bytes):
         return data
     return GLib.Bytes.new(bytes(memoryview(data)))
+
+
+def _is_error(exception, *codes):
+    return isinstance(exception, GLib.Error) and any(
+        exception.matches(IOStream.StreamError.quark(), code)
+        for code in codes)
+
+
+def _get_microseconds(timeout):
+    """Of seconds; None is for ever."""
+    if timeout is None:
+        return -1
+    if timeout < 0:
+        raise ValueError(f'timeout {timeout} is negative')
+    # What would overflow is for ever.
+    return int(min(timeout * 1e6, GLib.MAXINT64 // 2))
+
+
+def _get_enum(cls, value):
+    """The value of an enumeration, which may be called by its name."""
+    if not isinstance(value, str):
+        return cls(value)
+    for choice in cls.__enum_values__.values():
+        if choice.value_nick == value.lower().replace('_', '-'):
+            return choice
+    raise ValueError(f'there is no {cls.__name__} {value!r}')
 
 
 def _find_vfunc(cls, name):
@@ -371,8 +404,81 @@ class SharedDataQueue(IOStream.SharedDataQueue):
         return _iostream.wait(self, 'wait_space', timeout, cancellable, size)
 
 
+def _get_fields(boxed, names):
+    """What a structure of C says, with nicks for enumerations."""
+    fields = {}
+    for name in names:
+        value = getattr(boxed, name)
+        fields[name] = getattr(value, 'value_nick', value)
+    return fields
+
+
+@override
+class StreamClientStatistics(IOStream.StreamClientStatistics):
+    _iostream_fields = (
+        'name', 'id', 'pid', 'uid', 'is_own', 'delivery', 'state', 'held',
+        'queued', 'allowance', 'produced', 'delivered', 'returned', 'dropped',
+        'dropped_newest', 'dropped_oldest', 'dropped_latest',
+        'dropped_allowance', 'dropped_reserve', 'replayed', 'revoked',
+        'held_time', 'longest_held_time', 'opened_at', 'last_activity',
+        'violations')
+
+    def to_dict(self):
+        """A dictionary of numbers and strings, fit for json."""
+        return _get_fields(self, self._iostream_fields)
+
+    def __repr__(self):
+        return (f'<IOStream.StreamClientStatistics {self.id} {self.name!r}, '
+                f'process {self.pid}: {self.delivery.value_nick}, '
+                f'{self.state.value_nick}, {self.delivered} delivered, '
+                f'{self.dropped} dropped, {self.held} held>')
+
+
+@override
+class StreamStatistics(IOStream.StreamStatistics):
+    _iostream_fields = (
+        'state', 'mode', 'buffers', 'free_buffers', 'owned_buffers',
+        'lent_buffers', 'arrived_buffers', 'reserve', 'clients', 'max_clients',
+        'produced', 'delivered', 'returned', 'dropped', 'failures',
+        'violations', 'last_activity', 'time')
+
+    def to_dict(self):
+        """A dictionary of numbers and strings, fit for json; `rows` is a list
+        of one for each client that may be seen."""
+        fields = _get_fields(self, self._iostream_fields)
+        fields['rows'] = [row.to_dict() for row in self.get_clients()]
+        return fields
+
+    def __repr__(self):
+        return (f'<IOStream.StreamStatistics {self.state.value_nick}: '
+                f'{self.lent_buffers} of {self.buffers} buffers lent to '
+                f'{self.clients} clients, {self.produced} produced, '
+                f'{self.delivered} delivered, {self.dropped} dropped>')
+
+
 @override
 class Stream(IOStream.Stream):
+
+    @contextlib.contextmanager
+    def next_buffer(self, timeout=None, cancellable=None):
+        """Waits until a buffer can be sent, for `timeout` seconds, and lends
+        it to all clients at the end of the block; `with` gives the buffer. It
+        stays here if the block raises, or if nobody wants it any more. Not in
+        the thread that serves the stream. Raises GLib.Error if there is no
+        buffer in time."""
+        self.wait_buffer(_get_microseconds(timeout), cancellable)
+        buffer = self.acquire_buffer()
+        try:
+            yield buffer
+        except BaseException:
+            self.release_buffer(buffer)
+            raise
+        try:
+            self.send_buffer(buffer)
+        except GLib.Error as error:
+            self.release_buffer(buffer)
+            if not _is_error(error, IOStream.StreamError.NOT_READY):
+                raise
 
     def wait_buffer(self, timeout, cancellable=None):
         """As in C; Ctrl-C ends it."""
@@ -405,6 +511,19 @@ class StreamBuffer(IOStream.StreamBuffer):
 
 @override
 class StreamConnection(IOStream.StreamConnection):
+    received = property(
+        IOStream.StreamConnection.get_received,
+        doc='How many frames were taken, of all owners.')
+    lost = property(
+        IOStream.StreamConnection.get_lost,
+        doc='How many frames of this owner were missed.')
+    held = property(
+        IOStream.StreamConnection.get_held,
+        doc='How many buffers this client holds.')
+    generation = property(
+        IOStream.StreamConnection.get_generation,
+        doc='Counts the owners: 1 is the first.')
+
     # Whether iterating or reading started the stream, so that leaving stops
     # it; and whether anything here did, so that reading does not do it again
     # after the owner stopped it.
@@ -509,3 +628,91 @@ class StreamConnection(IOStream.StreamConnection):
         if frame is None and self.get_error() is not None:
             raise self.get_error()
         return frame
+
+
+def _wait_for_owner(name, timeout, cancellable):
+    """Until somebody serves that name, in microseconds. A thread of its own
+    waits: this one sees Ctrl-C meanwhile."""
+    errors = []
+    stop = Gio.Cancellable()
+    done = threading.Event()
+
+    def wait():
+        try:
+            IOStream.Connection.await_name(name, timeout, stop).hang_up()
+        except GLib.Error as error:
+            errors.append(error)
+        finally:
+            done.set()
+
+    # Gio.Cancellable.connect() is another.
+    handler = cancellable and GObject.Object.connect(
+        cancellable, 'cancelled', lambda _: stop.cancel())
+    if cancellable is not None and cancellable.is_cancelled():
+        stop.cancel()
+    thread = threading.Thread(target=wait, name='wait for ' + name,
+                              daemon=True)
+    try:
+        thread.start()
+        # Not join(): the next one would not wait after Ctrl-C.
+        done.wait()
+    finally:
+        stop.cancel()
+        # One that Ctrl-C kept from starting ends at once if it still does.
+        if thread.ident is not None:
+            done.wait()
+            thread.join()
+        if handler is not None:
+            GObject.Object.disconnect(cancellable, handler)
+    if errors:
+        raise errors.pop()
+
+
+def _open_once(stream, options, properties, cancellable):
+    if isinstance(stream, IOStream.Stream):
+        connection = StreamConnection.new_for_stream(stream)
+    else:
+        connection = StreamConnection.new_for_name(stream, cancellable)
+    for name, value in properties.items():
+        connection.set_property(name, value)
+    connection.open(options, cancellable)
+    return connection
+
+
+def open(stream, *, shared=False, delivery=IOStream.StreamDelivery.BLOCK,
+         replay=0, resume=False, timeout=0, options=0, cancellable=None):
+    """Opens a stream by its name, or one that this thread itself serves.
+
+    shared: whether others can have it open as well.
+    delivery: what happens when this client is slow: 'block', 'drop-newest',
+        'drop-oldest', 'latest', or an IOStream.StreamDelivery.
+    replay: how many frames of before it wants.
+    resume: whether to go on with the next owner after the end of one.
+    timeout: how long to wait for an owner, in seconds; None is for ever.
+    options: further flags, as IOStream.ServiceOpenFlags.SEIZE.
+
+    Returns an IOStream.StreamConnection: use it in `with`, and iterate over
+    it. Ctrl-C ends the wait."""
+    left = _get_microseconds(timeout)
+    deadline = time.monotonic() + left / 1e6
+    pause = _SHORTEST_PAUSE
+    properties = dict(delivery=_get_enum(IOStream.StreamDelivery, delivery),
+                      replay=replay, resume=resume)
+    options = int(options)
+    if shared:
+        options |= IOStream.StreamOpenFlags.SHARED
+    while True:
+        try:
+            return _open_once(stream, options, properties, cancellable)
+        except GLib.Error as error:
+            if timeout is not None:
+                left = max(0, int((deadline - time.monotonic()) * 1e6))
+            if left == 0 or not _is_error(
+                    error, IOStream.StreamError.NOT_FOUND,
+                    IOStream.StreamError.NOT_READY,
+                    IOStream.StreamError.OFFLINE):
+                raise
+            if not _is_error(error, IOStream.StreamError.NOT_FOUND):
+                time.sleep(min(pause, left / 1e6) if left > 0 else pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+        _wait_for_owner(stream, left, cancellable)
