@@ -17,11 +17,12 @@ WIDTH, HEIGHT, RATE = 320, 240, 60
 class Camera(IOStream.Stream):
 
     def __init__(self, **kwargs):
-        super().__init__(mode=IOStream.StreamMode.OUTPUT,
+        super().__init__(mode='output',
                          buffer_count=4,
                          data_size=WIDTH * HEIGHT * 3,
                          control_size=8,
                          timestamps=True,
+                         history_count=1,
                          **kwargs)
         self.watched = threading.Event()
         self.set_attribute('width', GLib.Variant('u', WIDTH))
@@ -40,17 +41,9 @@ def draw(picture, number):
 
 
 def send_picture(camera, number):
-    camera.wait_buffer(-1)
-    buffer = camera.acquire_buffer()
-    draw(buffer.array(shape=(HEIGHT, WIDTH, 3)), number)
-    buffer.control[:] = struct.pack('<Q', number)
-    try:
-        camera.send_buffer(buffer)
-    except GLib.Error as error:
-        camera.release_buffer(buffer)
-        if not error.matches(IOStream.StreamError.quark(),
-                             IOStream.StreamError.NOT_READY):
-            raise
+    with camera.next_buffer() as buffer:
+        draw(buffer.array(shape=(HEIGHT, WIDTH, 3)), number)
+        buffer.control[:] = struct.pack('<Q', number)
 
 
 def run(name='camera', count=sys.maxsize):

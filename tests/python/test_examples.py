@@ -70,6 +70,50 @@ class TestExamples(TestCase):
         self.assertEqual(viewer.returncode, 1)
         self.assertRegex(errors, '^viewer: .*nobody.*\n$')
 
+    def read_until(self, child, pattern):
+        while not re.search(pattern, line := child.stdout.readline()):
+            self.assertNotEqual(line, '', f'{pattern} did not come')
+
+    def count_dropped(self, child):
+        camera = IOStream.StreamConnection.new_for_name('camera')
+        rows = camera.get_statistics().get_clients()
+        camera.hang_up()
+        return sum(row.dropped for row in rows if row.pid == child.pid)
+
+    def let_it_miss(self, viewer):
+        viewer.send_signal(signal.SIGSTOP)
+        try:
+            before = self.count_dropped(viewer)
+            wait_until(lambda: self.count_dropped(viewer) >= before + 20)
+        finally:
+            viewer.send_signal(signal.SIGCONT)
+        self.read_until(viewer, r'^missed \d+$')
+
+    def test_latest(self):
+        viewers = [self.run_example('latest.py', 'camera', '0')
+                   for _ in range(2)]
+        for generation in 1, 2:
+            camera = self.run_example('camera.py')
+            for viewer in viewers:
+                self.read_until(viewer, f'^camera {generation} is there$')
+                self.read_until(viewer, r'^picture \d+: brightness \d')
+            self.let_it_miss(viewers[0])
+            if generation == 1:
+                camera.kill()
+            else:
+                camera.send_signal(signal.SIGINT)
+            camera.communicate(timeout=TIMEOUT)
+        for viewer in viewers:
+            viewer.send_signal(signal.SIGINT)
+        for viewer in viewers:
+            self.assertRegex(self.finish(viewer).splitlines()[-1],
+                             r'\d+ pictures of 2 cameras, \d+ missed$')
+
+    def test_latest_without_camera(self):
+        viewer = self.run_example('latest.py')
+        viewer.send_signal(signal.SIGINT)
+        viewer.communicate(timeout=TIMEOUT)
+
     def test_printer(self):
         printer = self.run_example('printer.py')
         self.wait_for_name('printer')
