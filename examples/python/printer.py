@@ -24,7 +24,11 @@ class Printer(IOStream.Stream):
             end = entry.data_offset + entry.data_length
             line = bytes(buffer.data[entry.data_offset:end])
             print(token, line.decode(errors='replace'), flush=True)
-            self.send_buffer(buffer)
+            # The client may have stopped meanwhile; the next start sends all.
+            if self.get_state() == IOStream.StreamState.RUNNING:
+                self.send_buffer(buffer)
+            else:
+                self.release_buffer(buffer)
 
 
 def run(name='printer'):
