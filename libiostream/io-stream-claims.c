@@ -124,12 +124,16 @@ _io_stream_make_place_locked (IOStreamPrivate *priv,
   if (!sync_link (priv, link))
     return FALSE;
 
-  /* It is not to lose what it can have for something that it cannot. */
-  excess = link->holder.count - link->holder.n_waiting < link->limit ? count_excess (link) : 0;
-  if (excess > 0 && !withdraw (priv, link, excess))
-    return FALSE;
-  if (has_place (link))
-    return TRUE;
+  do
+    {
+      /* It is not to lose what it can have for something that it cannot. */
+      excess = link->holder.count - link->holder.n_waiting < link->limit ? count_excess (link) : 0;
+      if (excess > 0 && !withdraw (priv, link, excess))
+        return FALSE;
+      if (has_place (link))
+        return TRUE;
+    }
+  while (_io_stream_drain_link_locked (priv, link) > 0 && is_sound (link));
 
   link->dropped[IO_STREAM_DROP_ALLOWANCE]++;
 
@@ -199,13 +203,18 @@ withdraw_id (IOStreamPrivate *priv,
     note_bad_word (priv, link);
 }
 
-/* What is known by now to be taken keeps others from losing it for nothing. */
-static void
+/* What is known by now to be taken keeps others from losing it for nothing.
+ * FALSE if there is nobody from whom something can be taken back. */
+static gboolean
 sync_all (IOStreamPrivate *priv)
 {
+  gboolean any = FALSE;
+
   for (guint i = 0; i < priv->links->len; i++)
     if (is_sound (_io_stream_link_at (priv, i)))
-      sync_link (priv, _io_stream_link_at (priv, i));
+      any |= sync_link (priv, _io_stream_link_at (priv, i));
+
+  return any;
 }
 
 gboolean
@@ -229,17 +238,33 @@ _io_stream_reclaim_id_locked (IOStreamPrivate *priv,
 }
 
 /* Each turn there is one less that waits, or one link less that is sound. */
-gboolean
-_io_stream_reclaim_locked (IOStreamPrivate *priv)
+static gboolean
+free_oldest (IOStreamPrivate *priv)
 {
-  guint32 id;
+  guint32 id = find_oldest (priv);
 
-  sync_all (priv);
-  id = find_oldest (priv);
   while (id != IO_STREAM_BUFFER_ID_INVALID && !_io_stream_reclaim_id_locked (priv, id))
     id = find_oldest (priv);
 
   return id != IO_STREAM_BUFFER_ID_INVALID;
+}
+
+/* A client may have taken what was left since returns were looked at, and given
+ * it back. As long as the lock is held that comes to an end. */
+gboolean
+_io_stream_reclaim_locked (IOStreamPrivate *priv)
+{
+  guint n_free = priv->book.n_free;
+
+  if (!sync_all (priv))
+    return priv->book.n_free > n_free;
+
+  do
+    if (free_oldest (priv))
+      return TRUE;
+  while (_io_stream_drain_locked (priv) > 0 && priv->book.n_free == n_free);
+
+  return priv->book.n_free > n_free;
 }
 
 gboolean
@@ -247,7 +272,7 @@ _io_stream_reclaim_reserve_locked (IOStreamPrivate *priv)
 {
   while (!_io_stream_can_lend_locked (priv))
     if (!_io_stream_reclaim_locked (priv))
-      return FALSE;
+      return _io_stream_can_lend_locked (priv);
 
   return TRUE;
 }
