@@ -75,7 +75,7 @@ io_service_real_handle_open (IOService     *self,
   if (priv->owner != NULL)
     {
       g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_EXCLUSIVE_ACCESS,
-                   "Cannot open service “%s”: process %d has it open", name,
+                   "Cannot open service “%s”: process %d has it open exclusively", name,
                    io_user_client_get_pid (priv->owner));
       return FALSE;
     }

@@ -73,10 +73,14 @@ check_sharing (IOStream      *self,
   if (_io_stream_find_link (priv, client) != NULL)
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_EXCLUSIVE_ACCESS,
                  "Client “%s” has stream “%s” open already", io_user_client_get_client_name (client), name);
-  else if (priv->links->len > 0 && (!priv->shared || (options & IO_STREAM_OPEN_SHARED) == 0))
+  else if (priv->links->len > 0 && !priv->shared)
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_EXCLUSIVE_ACCESS,
-                 "Cannot open stream “%s” %s: %u clients have it open, the first is process %d", name,
-                 (options & IO_STREAM_OPEN_SHARED) != 0 ? "shared" : "exclusively", priv->links->len,
+                 "Cannot open stream “%s”: process %d has it open exclusively", name,
+                 io_user_client_get_pid (_io_stream_link_at (priv, 0)->client));
+  else if (priv->links->len > 0 && (options & IO_STREAM_OPEN_SHARED) == 0)
+    g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_EXCLUSIVE_ACCESS,
+                 "Cannot open stream “%s” exclusively: %u %s it open shared, the first is process %d", name,
+                 priv->links->len, priv->links->len == 1 ? "client has" : "clients have",
                  io_user_client_get_pid (_io_stream_link_at (priv, 0)->client));
   else if (priv->links->len >= priv->max_clients)
     g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NO_RESOURCES,
@@ -87,6 +91,21 @@ check_sharing (IOStream      *self,
   return FALSE;
 }
 
+/* Their names, since the client must choose another. */
+static char *
+describe_deliveries (IOStreamDeliveryFlags deliveries)
+{
+  g_autoptr (GFlagsClass) flags = g_type_class_ref (IO_TYPE_STREAM_DELIVERY_FLAGS);
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  for (guint i = IO_STREAM_DELIVERY_BLOCK; i <= IO_STREAM_DELIVERY_LATEST; i++)
+    if ((deliveries & (1u << i)) != 0)
+      g_string_append_printf (text, "%s“%s”", text->len > 0 ? ", " : "",
+                              g_flags_get_first_value (flags, 1u << i)->value_nick);
+
+  return g_strdup (text->len > 0 ? text->str : "none");
+}
+
 static gboolean
 check_delivery (IOStream      *self,
                 IOUserClient  *client,
@@ -95,13 +114,15 @@ check_delivery (IOStream      *self,
   IOStreamPrivate *priv = _io_stream_get_private (self);
   IOStreamDelivery delivery = io_stream_user_client_get_delivery (IO_STREAM_USER_CLIENT (client));
   g_autoptr (GEnumClass) deliveries = g_type_class_ref (IO_TYPE_STREAM_DELIVERY);
+  g_autofree char *permitted = NULL;
 
   if ((priv->deliveries & (1u << delivery)) != 0)
     return TRUE;
 
+  permitted = describe_deliveries (priv->deliveries);
   g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED,
-               "Stream “%s” does not permit delivery “%s”", io_service_get_name (IO_SERVICE (self)),
-               g_enum_get_value (deliveries, (int) delivery)->value_nick);
+               "Stream “%s” does not permit delivery “%s”, only: %s", io_service_get_name (IO_SERVICE (self)),
+               g_enum_get_value (deliveries, (int) delivery)->value_nick, permitted);
   return FALSE;
 }
 

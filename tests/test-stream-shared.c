@@ -567,8 +567,11 @@ test_permitted (Fixture       *fixture,
   g_assert_true (io_service_register (IO_SERVICE (strict), &error));
   fixture->stream = strict;
 
-  stream_util_assert_fails (try_open (fixture, 0, IO_STREAM_DELIVERY_BLOCK, IO_STREAM_OPEN_SHARED, err),
-                            IO_STREAM_ERROR_NOT_PERMITTED);
+  g_assert_false (try_open (fixture, 0, IO_STREAM_DELIVERY_BLOCK, IO_STREAM_OPEN_SHARED, &error));
+  g_assert_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED);
+  g_assert_cmpstr (error->message, ==,
+                   "Stream “strict” does not permit delivery “block”, only: “drop-newest”, “latest”");
+  g_clear_error (&error);
   join (fixture, 0, IO_STREAM_DELIVERY_DROP_NEWEST);
   join (fixture, 1, IO_STREAM_DELIVERY_DROP_NEWEST);
   stream_util_assert_fails (try_open (fixture, 2, IO_STREAM_DELIVERY_DROP_NEWEST, IO_STREAM_OPEN_SHARED, err),
