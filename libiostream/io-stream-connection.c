@@ -33,6 +33,31 @@
  * io_stream_connection_send_input_sync_notification() does the same and waits
  * until the owner has looked at them.
  *
+ * # Sharing a stream # {#io-stream-connection-sharing}
+ *
+ * io_stream_connection_open_name() opens a stream exclusively. To share it with
+ * others, connect with io_stream_connection_new_for_name(), say what is to
+ * happen if this client is slow (io_stream_connection_set_delivery(); by default
+ * the owner waits for it, which not every owner permits) and how much it wants
+ * of what was sent before (io_stream_connection_set_replay()), and open it with
+ * io_connection_open() and %IO_STREAM_OPEN_SHARED:
+ *
+ * |[<!-- language="C" -->
+ * camera = io_stream_connection_new_for_name ("camera", NULL, &error);
+ * if (camera == NULL)
+ *   return FALSE;
+ *
+ * io_stream_connection_set_delivery (camera, IO_STREAM_DELIVERY_LATEST);
+ * io_stream_connection_set_replay (camera, 1);
+ * if (!io_connection_open (IO_CONNECTION (camera), IO_STREAM_OPEN_SHARED, NULL, &error) ||
+ *     !io_stream_connection_start (camera, NULL, &error))
+ *   return FALSE;
+ * ]|
+ *
+ * What it missed io_stream_connection_get_lost() tells, and for which reason
+ * io_stream_connection_get_statistics(). What the deliveries do is in the
+ * chapter <link linkend="slow-clients">Slow clients</link>.
+ *
  * # Waiting
  *
  * With a main loop, connect to #IOStreamConnection::output-available or set a

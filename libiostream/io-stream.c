@@ -64,6 +64,10 @@
  * names it; other clients miss the buffer, and see that from the numbers of the
  * next ones. If all miss it the buffer is free again, and the send is a success.
  *
+ * Clients that start later can have what was sent last, if the owner keeps it
+ * (#IOStream:history-count); see
+ * <link linkend="life-cycle-late">Clients that come later</link>.
+ *
  * # Notifications
  *
  * A client that hands over input tells so in one of two ways.
