@@ -196,6 +196,25 @@ typedef enum {
 } IOStreamStatisticsAccess;
 
 /**
+ * IOStreamLoanAction:
+ * @IO_STREAM_LOAN_ACTION_SIGNAL: nothing: the owner is told, and decides itself
+ * @IO_STREAM_LOAN_ACTION_REVOKE: the buffer is taken away: it can be used again
+ *   at once, and the client is told (#IOStreamConnection::revoked)
+ * @IO_STREAM_LOAN_ACTION_DISCONNECT: the connection of the client is ended, and
+ *   all that it holds comes back
+ *
+ * What follows when a client holds a buffer for longer than
+ * #IOStream:loan-time-limit.
+ *
+ * Since: 1.0
+ */
+typedef enum {
+  IO_STREAM_LOAN_ACTION_SIGNAL,
+  IO_STREAM_LOAN_ACTION_REVOKE,
+  IO_STREAM_LOAN_ACTION_DISCONNECT
+} IOStreamLoanAction;
+
+/**
  * IOServiceOpenFlags:
  * @IO_SERVICE_OPEN_NONE: fail if somebody else has it open
  * @IO_SERVICE_OPEN_SEIZE: ask whoever has it open to close it, and wait for

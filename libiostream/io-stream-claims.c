@@ -51,6 +51,8 @@ book_span (IOStreamPrivate   *priv,
       _io_ring_read (&link->output, i, &entry);
       if (_io_loan_book_give_back (&priv->book, &link->holder, &entry, FALSE) != IO_LOAN_NOT_LENT)
         n_home++;
+      else
+        _io_stream_forget_revoked_locked (link, &entry);
     }
 
   link->dropped[get_reason (link)] += n_home;
@@ -94,7 +96,7 @@ withdraw (IOStreamPrivate *priv,
 static gboolean
 has_place (IOStreamLink *link)
 {
-  return link->holder.count < link->limit && !_io_claim_is_full (&link->claim, &link->output);
+  return !_io_stream_link_is_full (link) && !_io_claim_is_full (&link->claim, &link->output);
 }
 
 /* How many have to go for a newer one. A loan that ended otherwise still takes a
@@ -104,8 +106,8 @@ count_excess (IOStreamLink *link)
 {
   if (link->delivery == IO_STREAM_DELIVERY_LATEST)
     return G_MAXUINT64;
-  if (link->holder.count >= link->limit)
-    return link->holder.count - link->limit + 1;
+  if (_io_stream_link_is_full (link))
+    return link->holder.count + link->n_revoked - link->limit + 1;
 
   return _io_claim_is_full (&link->claim, &link->output) ? 1 : 0;
 }
@@ -127,7 +129,7 @@ _io_stream_make_place_locked (IOStreamPrivate *priv,
   do
     {
       /* It is not to lose what it can have for something that it cannot. */
-      excess = link->holder.count - link->holder.n_waiting < link->limit ? count_excess (link) : 0;
+      excess = link->holder.count + link->n_revoked - link->holder.n_waiting < link->limit ? count_excess (link) : 0;
       if (excess > 0 && !withdraw (priv, link, excess))
         return FALSE;
       if (has_place (link))
@@ -275,6 +277,30 @@ _io_stream_reclaim_reserve_locked (IOStreamPrivate *priv)
       return _io_stream_can_lend_locked (priv);
 
   return TRUE;
+}
+
+void
+_io_stream_withdraw_older_locked (IOStreamPrivate *priv,
+                                  IOStreamLink    *link,
+                                  guint32          before)
+{
+  IOStreamBufferQueueEntry entry;
+  IOClaimSpan span;
+  guint64 end;
+
+  if (!is_sound (link) || !sync_link (priv, link))
+    return;
+
+  for (end = link->claim.seen; end < link->output.index; end++)
+    {
+      _io_ring_read (&link->output, end, &entry);
+      if ((gint32) (entry.sequence - before) >= 0)
+        break;
+    }
+  if (_io_claim_withdraw_before (&link->claim, &link->output, end, &span))
+    book_span (priv, link, &span);
+  else
+    note_bad_word (priv, link);
 }
 
 gboolean

@@ -238,6 +238,7 @@ _io_stream_connection_detach (IOStreamConnection *self)
   priv->held = 0;
   priv->has_sequence = FALSE;
   priv->has_run = FALSE;
+  priv->revocation_seen = 0;
   priv->next_meant = 0;
   priv->generation = 0;
   priv->blocked = FALSE;

@@ -29,7 +29,8 @@ typedef struct {
 typedef enum {
   IO_NEWS_STATE   = 1 << 0,
   IO_NEWS_MODE    = 1 << 1,
-  IO_NEWS_BUFFERS = 1 << 2
+  IO_NEWS_BUFFERS = 1 << 2,
+  IO_NEWS_REVOKED = 1 << 3
 } IOStreamNews;
 
 /* Buffers that the owner is describing. */
@@ -77,6 +78,9 @@ typedef struct {
   IOStreamDelivery      delivery;      /* of the next open */
   guint                 replay;        /* likewise */
   guint                 held;
+  guint64               revocation_seen; /* the word in the owner's page */
+  _Atomic guint64       n_revoked;
+  _Atomic guint64       n_revoked_told;
   guint64               received;
   guint64               lost;
   guint64               epoch;         /* counts the opens; stands in each entry taken */
@@ -167,6 +171,21 @@ void          _io_stream_connection_tell_later  (IOStreamConnection *self,
 /* The same, but never with the port: nothing to wake up for. */
 void          _io_stream_connection_tell_aside  (IOStreamConnection *self);
 
+/* What the owner takes away (io-stream-connection-revoked.c); with the lock
+ * held, but for the first */
+gboolean      _io_stream_connection_has_revocation  (IOStreamConnectionPrivate *priv);
+/* Gives up what it covers. Costs a look at a word if there is none. */
+void          _io_stream_connection_see_revocation_locked (IOStreamConnectionPrivate *priv);
+void          _io_stream_connection_give_up_locked  (IOStreamConnectionPrivate *priv,
+                                                     const IOStreamBufferQueueEntry *entry);
+gboolean      _io_stream_connection_is_revoked_locked (IOStreamConnectionPrivate *priv,
+                                                     guint32              sequence);
+/* Without the lock. */
+void          _io_stream_connection_tell_revoked    (IOStreamConnection *self);
+/* (io-stream-connection-transfer.c) */
+gboolean      _io_stream_connection_is_held_locked  (IOStreamConnectionPrivate *priv,
+                                                     const IOStreamBufferQueueEntry *entry);
+
 /* Opening (io-stream-connection-open.c) */
 extern const IOConnectionHooks _io_stream_connection_hooks;
 void          _io_stream_connection_detach      (IOStreamConnection *self);
@@ -241,5 +260,7 @@ gboolean      _io_stream_connection_sleep_resume (IOStreamConnection  *self,
 void          _io_stream_connection_notify_state    (IOStreamConnection *self);
 void          _io_stream_connection_announce_buffers (IOStreamConnection *self);
 void          _io_stream_connection_announce_output (IOStreamConnection *self);
+void          _io_stream_connection_announce_revoked (IOStreamConnection *self,
+                                                      guint               count);
 
 G_END_DECLS

@@ -104,6 +104,8 @@ _io_stream_connection_has_news (IOStreamConnection *self)
   return (priv->news != 0 && priv->news_source == NULL) ||
          _io_stream_connection_read_state (self) != priv->state_seen ||
          _io_stream_connection_read_mode (self) != priv->mode ||
+         (priv->n_revoked != priv->n_revoked_told && (priv->news & IO_NEWS_REVOKED) == 0) ||
+         _io_stream_connection_has_revocation (priv) ||
          (!priv->refreshing && is_behind (priv));
 }
 
@@ -119,6 +121,15 @@ _io_stream_connection_see_page (IOStreamConnection *self)
     news |= IO_NEWS_STATE;
   if (mode != priv->mode)
     news |= IO_NEWS_MODE;
+  if (_io_stream_connection_has_revocation (priv))
+    {
+      g_mutex_lock (&priv->lock);
+      if (priv->attached)
+        _io_stream_connection_see_revocation_locked (priv);
+      g_mutex_unlock (&priv->lock);
+    }
+  if (priv->n_revoked != priv->n_revoked_told && (priv->news & IO_NEWS_REVOKED) == 0)
+    news |= IO_NEWS_REVOKED;
   priv->state_seen = state;
   priv->mode = mode;
   priv->news |= news;
@@ -249,8 +260,11 @@ _io_stream_connection_tell (IOStreamConnection *self)
   G_GNUC_UNUSED g_autoptr (IOStreamConnection) keep = g_object_ref (self);
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (self);
   IOStreamNews news = priv->news;
+  guint64 n_revoked = priv->n_revoked, n_told = priv->n_revoked_told;
 
   priv->news = 0;
+  if (news & IO_NEWS_REVOKED)
+    priv->n_revoked_told = n_revoked;
   if (priv->news_source != NULL)
     g_source_destroy (priv->news_source);
   g_clear_pointer (&priv->news_source, g_source_unref);
@@ -261,6 +275,8 @@ _io_stream_connection_tell (IOStreamConnection *self)
     g_object_notify (G_OBJECT (self), "mode");
   if (news & IO_NEWS_BUFFERS)
     _io_stream_connection_announce_buffers (self);
+  if ((news & IO_NEWS_REVOKED) && n_revoked != n_told)
+    _io_stream_connection_announce_revoked (self, (guint) MIN (n_revoked - n_told, G_MAXUINT));
 }
 
 static gboolean

@@ -289,6 +289,24 @@ take_claimed_locked (IOStreamConnection         *self,
   return FALSE;
 }
 
+/* Taken away before it was taken: goes back at once. */
+static gboolean
+is_void_locked (IOStreamConnectionPrivate      *priv,
+                const IOStreamBufferQueueEntry *entry)
+{
+  _io_stream_connection_see_revocation_locked (priv);
+  if (G_LIKELY (priv->revocation_seen == 0) || !_io_stream_connection_is_revoked_locked (priv, entry->sequence) ||
+      entry->buffer_id >= priv->buffers->len)
+    return FALSE;
+
+  _io_stream_connection_give_up_locked (priv, entry);
+  if (priv->usable)
+    _io_notification_port_ring (priv->port);
+  _io_notification_port_wake (priv->port);
+
+  return TRUE;
+}
+
 /**
  * io_stream_connection_dequeue_output_entry:
  * @self: a connection
@@ -336,10 +354,10 @@ io_stream_connection_dequeue_output_entry (IOStreamConnection       *self,
     return FALSE;
 
   g_mutex_lock (&priv->lock);
-  if (G_LIKELY (priv->claim.word == NULL))
-    found = take_locked (self, priv, entry, &keep);
-  else
-    found = take_claimed_locked (self, priv, entry, &keep, &fault);
+  do
+    found = G_LIKELY (priv->claim.word == NULL) ? take_locked (self, priv, entry, &keep)
+                                                : take_claimed_locked (self, priv, entry, &keep, &fault);
+  while (found && is_void_locked (priv, entry));
   if (found)
     fault = find_fault (priv, entry);
   if (found && fault == NULL)
@@ -350,6 +368,7 @@ io_stream_connection_dequeue_output_entry (IOStreamConnection       *self,
   else if (priv->attached)
     atomic_store_explicit (&priv->own.page->consumed, priv->output.index, memory_order_relaxed);
   g_mutex_unlock (&priv->lock);
+  _io_stream_connection_tell_revoked (self);
 
   if (G_UNLIKELY (fault != NULL))
     {
@@ -381,9 +400,9 @@ is_stale_locked (IOStreamConnectionPrivate      *priv,
          (gint32) (entry->sequence - priv->first_sequence) < 0;
 }
 
-static gboolean
-is_held_locked (IOStreamConnectionPrivate      *priv,
-                const IOStreamBufferQueueEntry *entry)
+gboolean
+_io_stream_connection_is_held_locked (IOStreamConnectionPrivate      *priv,
+                                      const IOStreamBufferQueueEntry *entry)
 {
   return entry->buffer_id < priv->buffers->len &&
          buffer_at (priv, entry->buffer_id)->held &&
@@ -401,9 +420,9 @@ enqueue_locked (IOStreamConnection              *self,
   /* The numbers of another owner may be the same. */
   if (G_UNLIKELY (entry->reserved != 0 && entry->reserved != priv->epoch))
     return TRUE;
-  if (G_UNLIKELY (!is_held_locked (priv, entry)))
+  if (G_UNLIKELY (!_io_stream_connection_is_held_locked (priv, entry)))
     {
-      if (is_stale_locked (priv, entry))
+      if (is_stale_locked (priv, entry) || _io_stream_connection_is_revoked_locked (priv, entry->sequence))
         return TRUE;
       return fail_return (self,
                           entry->buffer_id < priv->buffers->len ? IO_STREAM_ERROR_BAD_ARGUMENT

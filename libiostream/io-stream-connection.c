@@ -176,6 +176,7 @@ enum {
   PROP_HELD,
   PROP_RECEIVED,
   PROP_LOST,
+  PROP_REVOKED_COUNT,
   PROP_RESUME,
   PROP_WAITING,
   PROP_GENERATION,
@@ -187,6 +188,7 @@ static GParamSpec *properties[N_PROPS];
 enum {
   SIGNAL_OUTPUT_AVAILABLE,
   SIGNAL_BUFFERS_CHANGED,
+  SIGNAL_REVOKED,
   N_SIGNALS
 };
 
@@ -211,6 +213,13 @@ _io_stream_connection_announce_buffers (IOStreamConnection *self)
 {
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_BUFFER_COUNT]);
   g_signal_emit (self, signals[SIGNAL_BUFFERS_CHANGED], 0);
+}
+
+void
+_io_stream_connection_announce_revoked (IOStreamConnection *self,
+                                        guint               count)
+{
+  g_signal_emit (self, signals[SIGNAL_REVOKED], 0, count);
 }
 
 static void
@@ -317,6 +326,9 @@ io_stream_connection_get_property (GObject    *object,
     case PROP_LOST:
       g_value_set_uint64 (value, io_stream_connection_get_lost (self));
       break;
+    case PROP_REVOKED_COUNT:
+      g_value_set_uint64 (value, io_stream_connection_get_revoked_count (self));
+      break;
     case PROP_RESUME:
       g_value_set_boolean (value, io_stream_connection_get_resume (self));
       break;
@@ -415,6 +427,18 @@ static void
 define_statistics (void)
 {
   /**
+   * IOStreamConnection:revoked-count:
+   *
+   * How many buffers the owner took away from this client. It changes without
+   * notification; see #IOStreamConnection::revoked.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_REVOKED_COUNT] =
+    g_param_spec_uint64 ("revoked-count", NULL, NULL, 0, G_MAXUINT64, 0,
+                      READABLE);
+
+  /**
    * IOStreamConnection:replay:
    *
    * How many of the buffers that were sent before this client gets when it
@@ -500,6 +524,26 @@ define_resuming (void)
 }
 
 static void
+define_revoked (IOStreamConnectionClass *klass)
+{
+  /**
+   * IOStreamConnection::revoked:
+   * @self: the connection
+   * @count: how many buffers, since it was emitted last
+   *
+   * Emitted in the context of the connection when the owner took away buffers
+   * that this client held for longer than #IOStream:loan-time-limit, or had not
+   * taken yet. Those need not be given back; which they are says
+   * io_stream_connection_check_entry(), also before this is emitted.
+   *
+   * Since: 1.0
+   */
+  signals[SIGNAL_REVOKED] =
+    g_signal_new ("revoked", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST, 0,
+                  NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_UINT);
+}
+
+static void
 io_stream_connection_class_init (IOStreamConnectionClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
@@ -548,6 +592,7 @@ io_stream_connection_class_init (IOStreamConnectionClass *klass)
     g_signal_new ("buffers-changed", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST,
                   G_STRUCT_OFFSET (IOStreamConnectionClass, buffers_changed),
                   NULL, NULL, NULL, G_TYPE_NONE, 0);
+  define_revoked (klass);
   _io_stream_connection_class_init_resume (klass);
 }
 

@@ -290,6 +290,11 @@ IOStreamStatistics  *io_stream_connection_get_statistics                  (IOStr
                                                                            GCancellable                     *cancellable,
                                                                            GError                          **error) G_GNUC_WARN_UNUSED_RESULT;
 IO_AVAILABLE_IN_ALL
+gboolean             io_stream_connection_check_entry                     (IOStreamConnection               *self,
+                                                                           const IOStreamBufferQueueEntry   *entry);
+IO_AVAILABLE_IN_ALL
+guint64              io_stream_connection_get_revoked_count               (IOStreamConnection               *self);
+IO_AVAILABLE_IN_ALL
 guint                io_stream_connection_get_replay                      (IOStreamConnection               *self);
 IO_AVAILABLE_IN_ALL
 void                 io_stream_connection_set_replay                      (IOStreamConnection               *self,

@@ -53,6 +53,13 @@ take_back (IOStreamPrivate                *priv,
       return FALSE;
     }
 
+  /* Counted when it was taken away. */
+  if (G_UNLIKELY (link->n_revoked > 0) && _io_stream_forget_revoked_locked (link, entry))
+    {
+      link->returned--;
+      return TRUE;
+    }
+
   if (G_UNLIKELY (_io_loan_holder_is_waiting (&link->holder, entry->buffer_id)) &&
       !_io_stream_has_taken_locked (priv, link, entry->buffer_id))
     {

@@ -198,7 +198,7 @@ _io_stream_history_replay_locked (IOStreamPrivate *priv,
                                   IOStreamLink    *link)
 {
   IOStreamHistory *self = priv->history;
-  guint place, room = link->limit > link->holder.count ? link->limit - link->holder.count : 0;
+  guint place, room = _io_stream_link_is_full (link) ? 0 : link->limit - link->holder.count - link->n_revoked;
 
   if (self == NULL || link->replay == 0)
     return;

@@ -56,6 +56,10 @@ typedef struct {
   IOInterruptLink    *interrupts;  /* what the client wants caused beside the bell, or NULL */
   guint               vector;
   IOLoanHolder        holder;
+  gint64             *stamps;      /* when each buffer was lent, while there is a limit; 0: said */
+  guint               n_stamps;
+  GHashTable         *revoked;     /* number -> buffer + 1: taken away, and not returned yet */
+  guint               n_revoked;
   IOStreamDelivery    delivery;
   guint               replay;      /* how much of the history it wants when it starts */
   guint32             next_number; /* one more than what it was lent last */
@@ -101,6 +105,14 @@ void          _io_stream_link_free  (IOStreamLink                  *self);
 /* The client is to look: causes its vector, if it has one, and rings its bell,
  * which is a system call only if it sleeps on that. */
 void          _io_stream_link_ring  (IOStreamLink                  *self);
+
+/* What was taken away counts until it comes back: its entries may still be in
+ * the queues, which have place for so many. */
+static inline gboolean
+_io_stream_link_is_full (const IOStreamLink *self)
+{
+  return self->holder.count + self->n_revoked >= self->limit;
+}
 
 /* What the peer wrote, copied out once: does it lie within the parts of its
  * buffer? */

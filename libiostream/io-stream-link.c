@@ -143,6 +143,8 @@ _io_stream_link_free (IOStreamLink *self)
   _io_region_clear (&self->own);
   _io_region_clear (&self->peer);
   _io_loan_holder_clear (&self->holder);
+  g_free (self->stamps);
+  g_clear_pointer (&self->revoked, g_hash_table_unref);
   g_free (self->violation);
   g_free (self);
 }

@@ -58,6 +58,11 @@ typedef struct {
   gboolean           shared;        /* how it is open, if it is */
   guint              reserve_count;
   guint              client_allowance;
+  gint64             loan_time_limit; /* in microseconds; 0: none */
+  IOStreamLoanAction loan_action;
+  gboolean           watches_age;   /* there is a limit, or was one, or something was revoked */
+  GSource           *age_source;
+  gboolean           age_armed;
   guint              collect_every; /* acquires for which free buffers do */
   guint              n_acquired;    /* since returns were looked for */
   IOStreamCounts     counts;
@@ -159,6 +164,10 @@ gboolean         _io_stream_reclaim_id_locked (IOStreamPrivate *priv,
                                              guint32        id);
 /* The same until clients can hold one buffer more. */
 gboolean         _io_stream_reclaim_reserve_locked (IOStreamPrivate *priv);
+/* Takes back all before this number that the client has not taken. */
+void             _io_stream_withdraw_older_locked (IOStreamPrivate *priv,
+                                             IOStreamLink  *link,
+                                             guint32        before);
 /* It gives this one back: has it taken it? */
 gboolean         _io_stream_has_taken_locked (IOStreamPrivate *priv,
                                              IOStreamLink  *link,
@@ -198,6 +207,21 @@ void             _io_stream_notify_link_locked (IOStreamLink *link);
 
 /* How much of it the client wants, as it said at its last open. */
 guint            _io_stream_user_client_get_replay (IOStreamUserClient *client);
+
+/* How long it is held (io-stream-age.c); with the lock held. */
+void             _io_stream_drop_age        (IOStreamPrivate *priv);
+/* Before this is lent. */
+void             _io_stream_note_age_locked (IOStreamPrivate *priv,
+                                             IOStreamLink  *link,
+                                             guint32        id,
+                                             guint32        sequence);
+/* Ends all loans of the client before this number. */
+void             _io_stream_revoke_locked   (IOStreamPrivate *priv,
+                                             IOStreamLink  *link,
+                                             guint32        before);
+/* It comes back. FALSE if it was not taken away. */
+gboolean         _io_stream_forget_revoked_locked (IOStreamLink *link,
+                                             const IOStreamBufferQueueEntry *entry);
 
 /* What comes back (io-stream-drain.c); with the lock held */
 /* The client did what no honest one does; takes over @what. */
@@ -367,6 +391,10 @@ GVariant        *_io_stream_make_sync_bell  (IOStream      *self,
 void             _io_stream_announce_input  (IOStream      *self,
                                              guint32        token);
 void             _io_stream_announce_memory (IOStream      *self);
+void             _io_stream_announce_expired (IOStream     *self,
+                                             IOUserClient  *client,
+                                             guint32        id,
+                                             gint64         held);
 gboolean         _io_stream_has_input_listener (IOStream   *self);
 /* Makes the buffers at the first use. Who listens to that may drop the last
  * reference: then *@keep has one, for as long as the caller goes on; it is NULL

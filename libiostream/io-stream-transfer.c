@@ -129,7 +129,7 @@ collect_locked (IOStreamPrivate *priv,
     {
       IOStreamLink *link = _io_stream_link_at (priv, i);
 
-      if (G_LIKELY (!lent && link->holder.count < link->limit))
+      if (G_LIKELY (!lent && !_io_stream_link_is_full (link)))
         continue;
 
       _io_stream_drain_link_locked (priv, link);
@@ -153,7 +153,7 @@ has_place (IOStreamPrivate *priv,
 {
   if (G_UNLIKELY (link->claim.word != NULL) && can_lend)
     return _io_stream_make_place_locked (priv, link);
-  if (G_LIKELY (can_lend && link->holder.count < link->limit))
+  if (G_LIKELY (can_lend && !_io_stream_link_is_full (link)))
     return TRUE;
 
   link->dropped[can_lend ? IO_STREAM_DROP_NEWEST : IO_STREAM_DROP_RESERVE]++;
@@ -166,6 +166,8 @@ _io_stream_lend_to_locked (IOStreamPrivate                *priv,
                            IOStreamLink                   *link,
                            const IOStreamBufferQueueEntry *entry)
 {
+  if (G_UNLIKELY (priv->watches_age))
+    _io_stream_note_age_locked (priv, link, entry->buffer_id, entry->sequence);
   _io_loan_book_add_holder (&priv->book, entry->buffer_id, &link->holder);
   _io_ring_put (&link->output, entry);
   link->delivered++;

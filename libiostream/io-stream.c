@@ -127,6 +127,8 @@ enum {
   PROP_RESERVE_COUNT,
   PROP_CLIENT_ALLOWANCE,
   PROP_HISTORY_COUNT,
+  PROP_LOAN_TIME_LIMIT,
+  PROP_LOAN_ACTION,
   N_PROPS
 };
 
@@ -136,6 +138,7 @@ enum {
   SIGNAL_INPUT,
   SIGNAL_INPUT_SYNC,
   SIGNAL_MEMORY_CHANGED,
+  SIGNAL_LOAN_EXPIRED,
   N_SIGNALS
 };
 
@@ -165,6 +168,15 @@ _io_stream_has_input_listener (IOStream *self)
 {
   return IO_STREAM_GET_CLASS (self)->input_callback != NULL ||
          g_signal_has_handler_pending (self, signals[SIGNAL_INPUT], 0, TRUE);
+}
+
+void
+_io_stream_announce_expired (IOStream     *self,
+                             IOUserClient *client,
+                             guint32       id,
+                             gint64        held)
+{
+  g_signal_emit (self, signals[SIGNAL_LOAN_EXPIRED], 0, client, id, held);
 }
 
 void
@@ -437,6 +449,7 @@ io_stream_finalize (GObject *object)
   g_ptr_array_unref (priv->old_pools);
   g_hash_table_unref (priv->exposed);
   g_clear_pointer (&priv->queues, _io_stream_queues_free);
+  _io_stream_drop_age (priv);
   _io_stream_history_free (priv);
   _io_loan_book_clear (&priv->book);
   g_clear_object (&priv->output_queue);
@@ -497,6 +510,12 @@ io_stream_get_property (GObject    *object,
     case PROP_HISTORY_COUNT:
       g_value_set_uint (value, io_stream_get_history_count (self));
       break;
+    case PROP_LOAN_TIME_LIMIT:
+      g_value_set_int64 (value, io_stream_get_loan_time_limit (self));
+      break;
+    case PROP_LOAN_ACTION:
+      g_value_set_enum (value, io_stream_get_loan_action (self));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -548,6 +567,12 @@ io_stream_set_property (GObject      *object,
       break;
     case PROP_HISTORY_COUNT:
       io_stream_set_history_count (self, g_value_get_uint (value));
+      break;
+    case PROP_LOAN_TIME_LIMIT:
+      io_stream_set_loan_time_limit (self, g_value_get_int64 (value));
+      break;
+    case PROP_LOAN_ACTION:
+      io_stream_set_loan_action (self, g_value_get_enum (value));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -729,6 +754,55 @@ define_loans (void)
    */
   properties[PROP_HISTORY_COUNT] =
     g_param_spec_uint ("history-count", NULL, NULL, 0, IO_STREAM_MAX_BUFFERS, 0, SETTABLE);
+
+  /**
+   * IOStream:loan-time-limit:
+   *
+   * How long a client may hold a buffer, in microseconds; 0 for as long as it
+   * likes. What it has not taken yet it holds too. Then
+   * #IOStream::loan-expired is emitted and #IOStream:loan-action happens, within
+   * some milliseconds. As long as it is 0 nothing is spent on it.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_LOAN_TIME_LIMIT] =
+    g_param_spec_int64 ("loan-time-limit", NULL, NULL, 0, G_MAXINT64 / 2, 0, SETTABLE);
+
+  /**
+   * IOStream:loan-action:
+   *
+   * What follows when a client holds a buffer for longer than
+   * #IOStream:loan-time-limit.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_LOAN_ACTION] =
+    g_param_spec_enum ("loan-action", NULL, NULL, IO_TYPE_STREAM_LOAN_ACTION, IO_STREAM_LOAN_ACTION_SIGNAL,
+                       SETTABLE);
+}
+
+static void
+define_loan_signals (void)
+{
+  /**
+   * IOStream::loan-expired:
+   * @self: the stream
+   * @client: who holds the buffer
+   * @buffer_id: the number of the buffer
+   * @held: for how long, in microseconds
+   *
+   * Emitted in the context of the stream when a client has held a buffer for
+   * longer than #IOStream:loan-time-limit: once for each loan and client,
+   * whatever #IOStream:loan-action says. With %IO_STREAM_LOAN_ACTION_REVOKE the
+   * buffer was taken away before, with %IO_STREAM_LOAN_ACTION_DISCONNECT the
+   * connection ends after it. The client may have returned it, or gone, since
+   * that was found.
+   *
+   * Since: 1.0
+   */
+  signals[SIGNAL_LOAN_EXPIRED] =
+    g_signal_new ("loan-expired", IO_TYPE_STREAM, G_SIGNAL_RUN_LAST, 0,
+                  NULL, NULL, NULL, G_TYPE_NONE, 3, IO_TYPE_USER_CLIENT, G_TYPE_UINT, G_TYPE_INT64);
 }
 
 static void
@@ -822,6 +896,7 @@ io_stream_class_init (IOStreamClass *klass)
   define_loans ();
   g_object_class_install_properties (object_class, N_PROPS, properties);
   define_signals ();
+  define_loan_signals ();
 }
 
 /* Whoever waits for the stream waits in vain from now on. */

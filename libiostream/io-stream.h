@@ -201,5 +201,15 @@ void                 io_stream_set_history_count        (IOStream               
                                                          guint                            count);
 IO_AVAILABLE_IN_ALL
 void                 io_stream_clear_history            (IOStream                        *self);
+IO_AVAILABLE_IN_ALL
+gint64               io_stream_get_loan_time_limit      (IOStream                        *self);
+IO_AVAILABLE_IN_ALL
+void                 io_stream_set_loan_time_limit      (IOStream                        *self,
+                                                         gint64                           limit);
+IO_AVAILABLE_IN_ALL
+IOStreamLoanAction   io_stream_get_loan_action          (IOStream                        *self);
+IO_AVAILABLE_IN_ALL
+void                 io_stream_set_loan_action          (IOStream                        *self,
+                                                         IOStreamLoanAction               action);
 
 G_END_DECLS

@@ -44,6 +44,12 @@ frame_check (Frame *self)
   if (self->loan == NULL)
     PyErr_Format (PyExc_ValueError, "frame %u is released",
                   self->entry.sequence);
+  else if (iostream_loan_is_revoked (self->loan))
+    {
+      PyErr_Format (PyExc_ValueError, "frame %u is revoked: it was held for "
+                    "too long", self->entry.sequence);
+      return NULL;
+    }
 
   return self->loan;
 }
@@ -111,6 +117,14 @@ frame_get_released (Frame *self,
                     void  *closure)
 {
   return PyBool_FromLong (self->loan == NULL);
+}
+
+static PyObject *
+frame_get_revoked (Frame *self,
+                   void  *closure)
+{
+  return PyBool_FromLong (self->loan != NULL &&
+                          iostream_loan_is_revoked (self->loan));
 }
 
 static PyObject *
@@ -289,6 +303,9 @@ static PyGetSetDef frame_getset[] = {
     "The number of the buffer.", NULL },
   { "released", (getter) frame_get_released, NULL,
     "Whether the frame is released.", NULL },
+  { "revoked", (getter) frame_get_revoked, NULL,
+    "Whether the owner has taken the buffer away. What was copied out of the "
+    "frame before it is sound if this is False afterwards.", NULL },
   { "data", (getter) frame_get_data, NULL,
     "A memoryview of the data part, in the shared memory itself.", NULL },
   { "control", (getter) frame_get_control, NULL,

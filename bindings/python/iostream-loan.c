@@ -137,12 +137,33 @@ iostream_loan_new (PyObject                       *wrapper,
   self->data_map = NULL;
   self->control_map = NULL;
   self->over = FALSE;
+  self->revoked = FALSE;
   PyObject_GC_Track (self);
 
   if (!loan_map (self, connection))
     Py_CLEAR (self);
 
   return self;
+}
+
+gboolean
+iostream_loan_is_revoked (Loan *self)
+{
+  IOStreamConnection *connection;
+
+  if (self->revoked || self->over)
+    return self->revoked;
+
+  connection = iostream_python_get_object (self->connection,
+                                           IO_TYPE_STREAM_CONNECTION);
+  if (connection == NULL)
+    PyErr_Clear ();
+  else if (io_connection_is_open (IO_CONNECTION (connection)))
+    self->revoked = !io_stream_connection_check_entry (connection,
+                                                       &self->entry) &&
+                    io_stream_connection_get_revoked_count (connection) > 0;
+
+  return self->revoked;
 }
 
 /* The loan ends by sending the buffer, filled, to the owner. */

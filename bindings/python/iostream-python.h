@@ -20,6 +20,7 @@ typedef struct {
   IOMemoryMap *data_map;
   IOMemoryMap *control_map;
   gboolean over;
+  gboolean revoked;
 } Loan;
 
 /* What memoryview() and NumPy take the bytes from. It cannot be released by
@@ -60,6 +61,8 @@ PyObject *iostream_array_new         (PyObject    *memory,
 
 Loan     *iostream_loan_new          (PyObject                       *connection,
                                       const IOStreamBufferQueueEntry *entry);
+/* Has the owner taken it away? */
+gboolean  iostream_loan_is_revoked   (Loan                           *loan);
 gboolean  iostream_loan_send         (Loan                           *loan,
                                       guint32                         data_length,
                                       guint32                         control_length,

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What a client that comes later gets of what was sent before."""
+"""What a client that comes later gets, and one that keeps it for too long."""
 
 from streamtest import *
 from streamtest import StreamTestCase, send
@@ -44,6 +44,46 @@ class TestReplay(StreamTestCase):
         with late:
             late.start()
             self.assertIsNone(late.read(0))
+
+
+class TestRevoke(StreamTestCase):
+
+    properties = dict(loan_action=IOStream.StreamLoanAction.REVOKE)
+
+    def test_revoke(self):
+        expired = []
+        self.stream.connect(
+            'loan-expired',
+            lambda stream, client, id, held: expired.append((id, held)))
+        with self.started() as connection:
+            told = []
+            connection.connect('revoked',
+                               lambda connection, n: told.append(n))
+            send(self.stream, b'one')
+            frame = connection.read(10)
+            view = frame.data
+            self.assertFalse(frame.revoked)
+            self.stream.props.loan_time_limit = 20000
+            wait_until(lambda: frame.revoked)
+            wait_until(lambda: expired)
+            self.stream.props.loan_time_limit = 0
+            self.assertEqual(expired[0][0], frame.buffer_id)
+            self.assertGreaterEqual(expired[0][1], 20000)
+            for access in (lambda: frame.data, lambda: frame.control,
+                           frame.array):
+                with self.assertRaisesRegex(ValueError, 'revoked'):
+                    access()
+            # No crash, whatever stands there by now.
+            self.assertEqual(len(view), len(bytes(view)))
+            wait_until(lambda: told)
+            self.assertEqual(told, [1])
+            frame.release()
+            del view
+            send(self.stream, b'two')
+            with connection.read(10) as frame:
+                self.assertFalse(frame.revoked)
+                self.assertEqual(bytes(frame.data[:3]), b'two')
+            self.assertEqual(connection.get_revoked_count(), 1)
 
 
 if __name__ == '__main__':
