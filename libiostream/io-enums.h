@@ -80,7 +80,9 @@ typedef enum {
  * @IO_STREAM_STATE_SUSPENDED: started, and paused for the moment
  *
  * Where a stream is in its life: closed, open (stopped), running, suspended
- * and running again, stopped, closed.
+ * and running again, stopped, closed. Of clients that share a stream each has
+ * a state of its own, and sees that; the stream is running if one of them
+ * runs, else suspended if one of them is, and stopped if all are.
  *
  * Since: 1.0
  */

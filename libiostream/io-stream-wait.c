@@ -136,8 +136,10 @@ wait_for (IOStream      *self,
  * @cancellable: (nullable): a #GCancellable
  * @error: return location for an error
  *
- * Waits until a buffer can be acquired and sent: the stream is running and a
- * buffer is free. For owners that block, and whose stream is served by a
+ * Waits until a buffer can be acquired and sent: the stream is running, a
+ * buffer is free, and no client with %IO_STREAM_DELIVERY_BLOCK runs that cannot
+ * take it. What changes in between, as #IOStream:reserve-count, counts as well;
+ * a reserve of all buffers is waited for in vain. For owners that block, and whose stream is served by a
  * #IOWorkLoop or by another thread.
  *
  * Any thread but the one that serves the stream, where it fails with
