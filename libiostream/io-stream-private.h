@@ -387,6 +387,9 @@ GVariant        *_io_stream_make_sync_bell  (IOStream      *self,
                                              GUnixFDList  **fds,
                                              GError       **error);
 
+/* Its properties (io-stream-properties.c) */
+void             _io_stream_class_init_properties (GObjectClass *klass);
+
 /* The object (io-stream.c) */
 void             _io_stream_announce_input  (IOStream      *self,
                                              guint32        token);
