@@ -25,7 +25,7 @@ typedef enum {
 } IOAbiSide;
 
 typedef struct {
-  _Atomic uint32_t tag;      /* id (16) | flags (8) | lap (8), stored last */
+  _Atomic uint32_t tag;      /* id (16) | flags (8): replayed (1) | lap (8), stored last */
   _Atomic uint32_t data_offset;
   _Atomic uint32_t data_length;
   _Atomic uint32_t control_offset;

@@ -174,6 +174,7 @@ push_arrival (IOLoanBook                     *self,
 
   self->loans[entry->buffer_id].state = IO_LOAN_ARRIVED;
   self->arrivals[place] = *entry;
+  self->arrivals[place].reserved = 0;
   self->n_arrivals++;
 }
 

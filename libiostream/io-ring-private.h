@@ -21,6 +21,10 @@ typedef struct {
   guint8      shift;
 } IORing;
 
+/* A flag of an entry, in its tag and in the reserved field of the copy: the
+ * client did not run when it was sent first. */
+#define IO_RING_REPLAYED 0x10000u
+
 /* @count: a power of two, at most IO_ABI_MAX_ENTRIES */
 void _io_ring_init (IORing     *self,
                     IOAbiEntry *entries,
@@ -81,7 +85,7 @@ _io_ring_copy_words (IOAbiEntry               *slot,
   entry->control_length = atomic_load_explicit (&slot->control_length, memory_order_relaxed);
   entry->sequence = atomic_load_explicit (&slot->sequence, memory_order_relaxed);
   entry->timestamp = atomic_load_explicit (&slot->timestamp, memory_order_relaxed);
-  entry->reserved = 0;
+  entry->reserved = tag & IO_RING_REPLAYED;
 }
 
 /* Copies the entry at @index, if it is published. What it copied is the peer's
@@ -146,13 +150,14 @@ _io_ring_take (IORing                   *self,
 }
 
 /* Writes the next entry; the mark goes last. The caller knows from its own
- * book that the slot is free. */
+ * book that the slot is free. What stands in the reserved field stays here. */
 static inline void
-_io_ring_put (IORing                         *self,
-              const IOStreamBufferQueueEntry *entry)
+_io_ring_put_with_flags (IORing                         *self,
+                         const IOStreamBufferQueueEntry *entry,
+                         guint32                         flags)
 {
   IOAbiEntry *slot = &self->entries[self->index & self->mask];
-  guint32 tag = self->mark | (entry->buffer_id & 0xffffu);
+  guint32 tag = self->mark | flags | (entry->buffer_id & 0xffffu);
 
   atomic_store_explicit (&slot->data_offset, entry->data_offset, memory_order_relaxed);
   atomic_store_explicit (&slot->data_length, entry->data_length, memory_order_relaxed);
@@ -162,6 +167,13 @@ _io_ring_put (IORing                         *self,
   atomic_store_explicit (&slot->timestamp, entry->timestamp, memory_order_relaxed);
   atomic_store_explicit (&slot->tag, tag, memory_order_release);
   _io_ring_advance (self);
+}
+
+static inline void
+_io_ring_put (IORing                         *self,
+              const IOStreamBufferQueueEntry *entry)
+{
+  _io_ring_put_with_flags (self, entry, 0);
 }
 
 G_END_DECLS

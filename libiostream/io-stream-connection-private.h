@@ -87,9 +87,8 @@ typedef struct {
   guint32               next_sequence;
   guint32               first_sequence;
   gboolean              has_sequence;
-  gboolean              has_run;       /* something came that was meant for it */
-  gboolean              in_run;        /* so was the last one, and not sent before it ran */
-  guint32               run_skipped;   /* numbers that were not */
+  gboolean              has_run;       /* what came last was of a run that the page told of */
+  guint32               run_skipped;   /* numbers before that that were not meant for it */
   guint32               next_meant;    /* entries that were, so far */
   IOSyncBell           *sync_bell;     /* NULL until the first synchronous call */
   gboolean              in_sync;       /* one is made at the moment */

@@ -130,11 +130,9 @@ find_fault (IOStreamConnectionPrivate      *priv,
 }
 
 /* The numbers of the loans go on while this client does not run, or does not
- * have the stream open: the owner says which were not meant for it. What came
- * before it ran is replayed, and was not lost either. An entry of before a
- * restart, of which the page tells already, can be counted with what the client
- * missed meanwhile; the next one puts that right. A client that has things
- * replayed takes all from before the run for such. */
+ * have the stream open: the owner says which were not meant for it. An entry of
+ * before a restart, of which the page tells already, can be counted with what
+ * the client missed meanwhile; the next one puts that right. */
 static void
 count_gap (IOStreamConnectionPrivate *priv,
            guint32                    sequence)
@@ -146,12 +144,12 @@ count_gap (IOStreamConnectionPrivate *priv,
     {
       priv->run_skipped = (guint32) run;
       priv->has_run = TRUE;
-      priv->in_run = TRUE;
     }
-  else if (priv->replay > 0)
-    priv->in_run = FALSE;
-  if (!priv->has_run || !priv->in_run)
-    return;
+  if (!priv->has_run)
+    {
+      priv->next_meant++;
+      return;
+    }
 
   missed = (gint32) (sequence - priv->run_skipped - priv->next_meant);
   priv->lost = missed < 0 && priv->lost < (guint64) -(gint64) missed ? 0 : priv->lost + (guint64) (gint64) missed;
@@ -171,12 +169,16 @@ count_entry (IOStreamConnectionPrivate      *priv,
 
   if (!priv->has_sequence)
     priv->first_sequence = entry->sequence;
-  if (G_LIKELY (priv->has_run && priv->in_run && entry->sequence == priv->next_sequence))
+  priv->has_sequence = TRUE;
+  /* Such are not among those that the client could miss. */
+  if (G_UNLIKELY (entry->reserved == IO_RING_REPLAYED))
+    return;
+
+  if (G_LIKELY (priv->has_run && entry->sequence == priv->next_sequence))
     priv->next_meant++;
   else
     count_gap (priv, entry->sequence);
   priv->next_sequence = entry->sequence + 1;
-  priv->has_sequence = TRUE;
 }
 
 static void

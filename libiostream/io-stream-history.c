@@ -198,11 +198,13 @@ _io_stream_history_replay_locked (IOStreamPrivate *priv,
                                   IOStreamLink    *link)
 {
   IOStreamHistory *self = priv->history;
-  guint place, room = _io_stream_link_is_full (link) ? 0 : link->limit - link->holder.count - link->n_revoked;
+  guint place, room;
 
   if (self == NULL || link->replay == 0)
     return;
 
+  _io_stream_drain_link_locked (priv, link);
+  room = _io_stream_link_is_full (link) ? 0 : link->limit - link->holder.count - link->n_revoked;
   /* The reserve may have been made larger since they were sent. */
   _io_stream_history_make_room_locked (priv, 0);
   place = find_first_new (self, link);
@@ -217,7 +219,7 @@ _io_stream_history_replay_locked (IOStreamPrivate *priv,
     {
       if (link->claim.word != NULL && !_io_stream_make_place_locked (priv, link))
         break;
-      _io_stream_lend_to_locked (priv, link, entry_at (self, place));
+      _io_stream_lend_to_locked (priv, link, entry_at (self, place), IO_RING_REPLAYED);
       link->counts.replayed++;
     }
   _io_stream_notify_link_locked (link);

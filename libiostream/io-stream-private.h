@@ -202,7 +202,8 @@ void             _io_stream_history_replay_locked (IOStreamPrivate *priv,
  * have a place for it. */
 void             _io_stream_lend_to_locked  (IOStreamPrivate *priv,
                                              IOStreamLink  *link,
-                                             const IOStreamBufferQueueEntry *entry);
+                                             const IOStreamBufferQueueEntry *entry,
+                                             guint32        flags);
 void             _io_stream_notify_link_locked (IOStreamLink *link);
 
 /* How much of it the client wants, as it said at its last open. */

@@ -164,12 +164,13 @@ has_place (IOStreamPrivate *priv,
 void
 _io_stream_lend_to_locked (IOStreamPrivate                *priv,
                            IOStreamLink                   *link,
-                           const IOStreamBufferQueueEntry *entry)
+                           const IOStreamBufferQueueEntry *entry,
+                           guint32                         flags)
 {
   if (G_UNLIKELY (priv->watches_age))
     _io_stream_note_age_locked (priv, link, entry->buffer_id, entry->sequence);
   _io_loan_book_add_holder (&priv->book, entry->buffer_id, &link->holder);
-  _io_ring_put (&link->output, entry);
+  _io_ring_put_with_flags (&link->output, entry, flags);
   link->delivered++;
   link->next_number = entry->sequence + 1;
   link->has_number = TRUE;
@@ -197,7 +198,7 @@ lend_locked (IOStreamPrivate          *priv,
       if (!has_place (priv, link, can_lend))
         continue;
 
-      _io_stream_lend_to_locked (priv, link, entry);
+      _io_stream_lend_to_locked (priv, link, entry, 0);
     }
 
   if (priv->history != NULL && can_lend)

@@ -579,6 +579,47 @@ test_beside_slow (Fixture       *fixture,
   take_range (fixture, 1, 37, 39);
 }
 
+/* Exactly what was sent while it ran and did not reach it: no more for what it
+ * had not taken when it stopped, and no less for what was sent while it did not
+ * run. */
+static void
+test_lost (Fixture       *fixture,
+           gconstpointer  data)
+{
+  guint replay = GPOINTER_TO_UINT (data);
+  IOStreamBufferQueueEntry entry;
+
+  io_stream_set_client_allowance (fixture->stream, 5);
+  join (fixture, 0, 0);
+  send_many (fixture, 5);
+  join_with (fixture, 1, replay, IO_STREAM_OPEN_SHARED);
+  send_many (fixture, 1);
+  stream_util_start (fixture->clients[1]);
+  for (guint32 number = 6 - replay; number < 6; number++)
+    take (fixture, 1, number);
+
+  send_many (fixture, 1);
+  stream_util_assert_works (io_stream_connection_stop (fixture->clients[1], NULL, err));
+  send_many (fixture, 3);
+  stream_util_start (fixture->clients[1]);
+  send_many (fixture, 1);
+  take (fixture, 1, 6);
+  for (guint32 number = 10 - replay; number < 10; number++)
+    take (fixture, 1, number);
+  take (fixture, 1, 10);
+  g_assert_cmpuint (io_stream_connection_get_lost (fixture->clients[1]), ==, 0);
+
+  send_many (fixture, 1);
+  io_stream_set_client_allowance (fixture->stream, 1);
+  take_and_keep (fixture, 1, 11, &entry);
+  send_many (fixture, 2);
+  stream_util_return (fixture->clients[1], &entry);
+  send_many (fixture, 1);
+  take (fixture, 1, 14);
+  g_assert_cmpuint (io_stream_connection_get_lost (fixture->clients[1]), ==, 2);
+  g_assert_cmpuint (io_stream_connection_get_received (fixture->clients[1]), ==, 4 + 2 * replay);
+}
+
 /* In another process. */
 
 static int
@@ -660,6 +701,8 @@ main (int   argc,
   ADD (looks_only);
   ADD (goes_for_a_use);
   ADD (beside_slow);
+  g_test_add ("/stream-history/lost/0", Fixture, GUINT_TO_POINTER (0), set_up, test_lost, tear_down);
+  g_test_add ("/stream-history/lost/3", Fixture, GUINT_TO_POINTER (3), set_up, test_lost, tear_down);
   ADD (processes);
 
   result = g_test_run ();
