@@ -46,17 +46,16 @@ await_free (gpointer data)
 
 static gboolean
 await_begin (Await        *self,
-             GType         type,
-             const char   *name,
+             IOConnection *connection,
              gboolean      opens,
              guint         options,
              GError      **error)
 {
-  self->wait = _io_names_wait_new (name, error);
+  self->connection = g_object_ref (connection);
+  self->wait = _io_names_wait_new (io_connection_get_name (connection), error);
   if (self->wait == NULL)
     return FALSE;
 
-  self->connection = g_object_new (type, "name", name, NULL);
   self->reach = _io_reach_new (self->connection, self->wait, opens, options);
 
   return TRUE;
@@ -83,8 +82,7 @@ get_deadline (Await        *self,
 }
 
 IOConnection *
-_io_connection_await (GType          type,
-                      const char    *name,
+_io_connection_await (IOConnection  *taken,
                       gboolean       opens,
                       guint          options,
                       gint64         timeout,
@@ -92,13 +90,17 @@ _io_connection_await (GType          type,
                       GError       **error)
 {
   Await self = { NULL };
+  g_autoptr (IOConnection) fresh = taken;
   IOConnection *connection = NULL;
   IOReachState state;
 
   self.deadline = timeout == 0 ? 0 : _io_connection_end_of_timeout (timeout);
   if (g_cancellable_set_error_if_cancelled (cancellable, error) ||
-      !await_begin (&self, type, name, opens, options, error))
-    return NULL;
+      !await_begin (&self, fresh, opens, options, error))
+    {
+      await_clear (&self);
+      return NULL;
+    }
   if (!_io_connection_enter (self.connection, IO_OPCODE_HELLO, error))
     {
       await_clear (&self);
@@ -201,14 +203,14 @@ arm (GTask *task)
 }
 
 void
-_io_connection_await_async (GType         type,
-                            const char   *name,
+_io_connection_await_async (IOConnection *taken,
                             gboolean      opens,
                             guint         options,
                             gint64        timeout,
                             GTask        *task)
 {
   Await *self = g_new0 (Await, 1);
+  g_autoptr (IOConnection) fresh = taken;
   GError *error = NULL;
   IOReachState state;
 
@@ -216,7 +218,7 @@ _io_connection_await_async (GType         type,
   g_task_set_check_cancellable (task, FALSE);
   self->deadline = timeout == 0 ? 0 : _io_connection_end_of_timeout (timeout);
   if (g_cancellable_set_error_if_cancelled (g_task_get_cancellable (task), &error) ||
-      !await_begin (self, type, name, opens, options, &error))
+      !await_begin (self, fresh, opens, options, &error))
     {
       g_task_return_error (task, error);
       g_object_unref (task);
@@ -272,7 +274,7 @@ io_connection_await_name (const char    *name,
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  return _io_connection_await (IO_TYPE_CONNECTION, name, FALSE, 0, timeout, cancellable, error);
+  return _io_connection_await (g_object_new (IO_TYPE_CONNECTION, "name", name, NULL), FALSE, 0, timeout, cancellable, error);
 }
 
 /**
@@ -306,7 +308,7 @@ io_connection_await_name_async (const char          *name,
 
   task = g_task_new (NULL, cancellable, callback, user_data);
   g_task_set_source_tag (task, io_connection_await_name_async);
-  _io_connection_await_async (IO_TYPE_CONNECTION, name, FALSE, 0, timeout, task);
+  _io_connection_await_async (g_object_new (IO_TYPE_CONNECTION, "name", name, NULL), FALSE, 0, timeout, task);
 }
 
 /**

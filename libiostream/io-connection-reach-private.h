@@ -63,18 +63,16 @@ GSource     *_io_reach_source_new   (const char    *name,
                                      gpointer       data,
                                      GDestroyNotify destroy);
 
-/* Makes a connection of @type to @name and takes it there
- * (io-connection-await.c). */
-IOConnection *_io_connection_await       (GType           type,
-                                          const char     *name,
+/* Takes a new connection to its name there, which is taken over, and returned
+ * if it comes there (io-connection-await.c). */
+IOConnection *_io_connection_await       (IOConnection   *taken,
                                           gboolean        opens,
                                           guint           options,
                                           gint64          timeout,
                                           GCancellable   *cancellable,
                                           GError        **error);
 /* The same; @task, which is taken over, returns the connection. */
-void          _io_connection_await_async (GType           type,
-                                          const char     *name,
+void          _io_connection_await_async (IOConnection   *taken,
                                           gboolean        opens,
                                           guint           options,
                                           gint64          timeout,

@@ -72,7 +72,8 @@
  *
  * io_stream_connection_await_name() opens a stream that has still to come:
  * nobody asks for it at intervals, and there is no gap between the look and the
- * wait. To wait for a stream by its attributes, take the name of what
+ * wait. io_stream_connection_await_shared() is the same for a stream that is
+ * shared. To wait for a stream by its attributes, take the name of what
  * io_registry_wait_for_service() finds.
  *
  * # Resuming # {#io-stream-connection-resuming}

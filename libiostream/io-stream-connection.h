@@ -84,6 +84,24 @@ IO_AVAILABLE_IN_ALL
 IOStreamConnection  *io_stream_connection_await_name_finish         (GAsyncResult                    *result,
                                                                      GError                         **error) G_GNUC_WARN_UNUSED_RESULT;
 IO_AVAILABLE_IN_ALL
+IOStreamConnection  *io_stream_connection_await_shared              (const char                      *name,
+                                                                     IOStreamDelivery                 delivery,
+                                                                     guint                            replay,
+                                                                     gint64                           timeout,
+                                                                     GCancellable                    *cancellable,
+                                                                     GError                         **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
+void                 io_stream_connection_await_shared_async        (const char                      *name,
+                                                                     IOStreamDelivery                 delivery,
+                                                                     guint                            replay,
+                                                                     gint64                           timeout,
+                                                                     GCancellable                    *cancellable,
+                                                                     GAsyncReadyCallback              callback,
+                                                                     gpointer                         user_data);
+IO_AVAILABLE_IN_ALL
+IOStreamConnection  *io_stream_connection_await_shared_finish       (GAsyncResult                    *result,
+                                                                     GError                         **error) G_GNUC_WARN_UNUSED_RESULT;
+IO_AVAILABLE_IN_ALL
 IOStreamConnection  *io_stream_connection_open_stream               (IOStream                        *stream,
                                                                      GError                         **error) G_GNUC_WARN_UNUSED_RESULT;
 IO_AVAILABLE_IN_ALL

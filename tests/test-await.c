@@ -112,6 +112,44 @@ test_later (Fixture       *fixture,
   end_peer (peer);
 }
 
+/* Chosen before there is anybody to choose from. */
+static void
+test_shared (Fixture       *fixture,
+             gconstpointer  data)
+{
+  g_autoptr (GAsyncResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+  IOStreamConnection *clients[2];
+  Peer *peer;
+
+  io_stream_connection_await_shared_async ("test", IO_STREAM_DELIVERY_LATEST, 2, -1, NULL, keep_result_cb, &result);
+  stream_util_settle ();
+  g_assert_null (result);
+
+  peer = peer_spawn (-1, -1, "owner", NULL);
+  stream_util_iterate_until (result != NULL);
+  clients[0] = io_stream_connection_await_shared_finish (result, &error);
+  g_assert_no_error (error);
+  clients[1] = io_stream_connection_await_shared ("test", IO_STREAM_DELIVERY_DROP_OLDEST, 0, 0, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (io_stream_connection_get_delivery (clients[0]), ==, IO_STREAM_DELIVERY_LATEST);
+  g_assert_cmpuint (io_stream_connection_get_replay (clients[0]), ==, 2);
+  g_assert_cmpint (io_stream_connection_get_delivery (clients[1]), ==, IO_STREAM_DELIVERY_DROP_OLDEST);
+  stream_util_assert_fails (io_stream_connection_await_name ("test", IO_STREAM_OPEN_EXCLUSIVE, -1, NULL, err) != NULL,
+                            IO_STREAM_ERROR_EXCLUSIVE_ACCESS);
+  stream_util_assert_fails (io_stream_connection_await_shared ("else", IO_STREAM_DELIVERY_BLOCK, 0, 0, NULL, err) != NULL,
+                            IO_STREAM_ERROR_TIMEOUT);
+
+  for (guint i = 0; i < 2; i++)
+    {
+      stream_util_close (clients[i]);
+      g_assert_finalize_object (clients[i]);
+    }
+  g_clear_object (&result);
+  peer_expect (peer, "ready");
+  end_peer (peer);
+}
+
 static gpointer
 await_thread (gpointer data)
 {
@@ -326,6 +364,7 @@ main (int    argc,
 
   g_test_init (&argc, &argv, NULL);
 
+  ADD ("/await/shared", NULL, test_shared);
   ADD ("/await/later", NULL, test_later);
   ADD ("/await/later/without-inotify", "", test_later);
   ADD ("/await/blocking", NULL, test_blocking);
