@@ -275,14 +275,17 @@ step_down_for_close (IOStream     *self,
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
 
+  IOStreamState reached = priv->state;
+
   if (priv->changing || link->state <= IO_STREAM_STATE_STOPPED)
     return;
 
   g_mutex_lock (&priv->lock);
   link->state = IO_STREAM_STATE_STOPPED;
+  _io_stream_settle_state_locked (priv);
   g_mutex_unlock (&priv->lock);
 
-  _io_stream_step_down (self, priv->state);
+  _io_stream_step_down (self, reached);
 }
 
 /* What the client sent before it left still counts. */
@@ -324,9 +327,7 @@ _io_stream_break_link (IOStream     *self,
   g_ptr_array_remove (priv->links, link);
   _io_loan_book_end_all (&priv->book, &link->holder);
   _io_stream_set_limits_locked (priv);
-  priv->state = _io_stream_sum_states (priv);
-  _io_stream_publish_locked (priv, TRUE);
-  g_cond_broadcast (&priv->cond);
+  _io_stream_settle_state_locked (priv);
   g_mutex_unlock (&priv->lock);
 
   priv->pool_used = priv->pool_used || priv->peer_access == IO_STREAM_PEER_ACCESS_READ_WRITE;
@@ -379,8 +380,7 @@ _io_stream_set_ready (IOStream      *self,
   g_mutex_lock (&priv->lock);
   link->ready = TRUE;
   link->state = IO_STREAM_STATE_STOPPED;
-  priv->state = _io_stream_sum_states (priv);
-  _io_stream_publish_locked (priv, TRUE);
+  _io_stream_settle_state_locked (priv);
   g_mutex_unlock (&priv->lock);
 
   _io_notification_port_attach (link->port, _io_service_get_context (IO_SERVICE (self)));

@@ -236,10 +236,9 @@ void             _io_stream_wake_locked     (IOStreamPrivate *priv);
 extern const IONotificationPortFuncs _io_stream_port_funcs;
 
 /* The state (io-stream-state.c) */
-/* Of all clients together: running if one runs. */
-IOStreamState    _io_stream_sum_states      (IOStreamPrivate *priv);
-void             _io_stream_store_state     (IOStreamPrivate *priv,
-                                             IOStreamState    state);
+/* After the state of a client has changed, and before the lock is given up: the
+ * state of all together, running if one runs. Who sends relies on both. */
+IOStreamState    _io_stream_settle_state_locked (IOStreamPrivate *priv);
 /* To each client its own state, and to all others that of the stream. */
 void             _io_stream_publish_links   (IOStreamPrivate *priv);
 void             _io_stream_publish_state   (IOStream      *self);

@@ -8,17 +8,6 @@
 #include "io-fork-private.h"
 #include "io-service-private.h"
 
-void
-_io_stream_store_state (IOStreamPrivate *priv,
-                        IOStreamState    state)
-{
-  g_mutex_lock (&priv->lock);
-  priv->state = state;
-  _io_stream_publish_locked (priv, TRUE);
-  g_cond_broadcast (&priv->cond);
-  g_mutex_unlock (&priv->lock);
-}
-
 /* The numbers are those of the original. */
 static guint
 rank (IOStreamState state)
@@ -26,8 +15,8 @@ rank (IOStreamState state)
   return state == IO_STREAM_STATE_RUNNING ? G_MAXUINT : state;
 }
 
-IOStreamState
-_io_stream_sum_states (IOStreamPrivate *priv)
+static IOStreamState
+sum_states (IOStreamPrivate *priv)
 {
   IOStreamState sum = IO_STREAM_STATE_CLOSED;
 
@@ -40,6 +29,17 @@ _io_stream_sum_states (IOStreamPrivate *priv)
     }
 
   return sum;
+}
+
+IOStreamState
+_io_stream_settle_state_locked (IOStreamPrivate *priv)
+{
+  priv->state = sum_states (priv);
+  _io_stream_publish_locked (priv, TRUE);
+  /* One that held back the others may no longer run. */
+  g_cond_broadcast (&priv->cond);
+
+  return priv->state;
 }
 
 /* In the owner's page, where a client finds it that never looks at its control
@@ -126,20 +126,17 @@ _io_stream_step_down (IOStream      *self,
                       IOStreamState  reached)
 {
   IOStreamPrivate *priv = _io_stream_get_private (self);
-  IOStreamState sum = _io_stream_sum_states (priv);
 
-  for (_io_stream_store_state (priv, sum); rank (MAX (sum, IO_STREAM_STATE_STOPPED)) < rank (reached);
-       _io_stream_store_state (priv, sum))
+  while (rank (MAX (priv->state, IO_STREAM_STATE_STOPPED)) < rank (reached))
     {
       g_autoptr (GError) local_error = NULL;
 
-      reached = MAX (sum, IO_STREAM_STATE_STOPPED);
+      reached = MAX (priv->state, IO_STREAM_STATE_STOPPED);
       priv->changing = TRUE;
       if (!run_method (self, reached, &local_error))
         g_message ("Stopping stream “%s” for a client that left: %s",
                    io_service_get_name (IO_SERVICE (self)), local_error->message);
       priv->changing = FALSE;
-      sum = _io_stream_sum_states (priv);
     }
 }
 
@@ -220,9 +217,7 @@ set_states (IOStreamPrivate *priv,
       if (link->previous == IO_STREAM_STATE_STOPPED && link->state == IO_STREAM_STATE_RUNNING)
         _io_stream_history_replay_locked (priv, link);
     }
-  sum = _io_stream_sum_states (priv);
-  /* One that held back the others may no longer run. */
-  g_cond_broadcast (&priv->cond);
+  sum = _io_stream_settle_state_locked (priv);
   g_mutex_unlock (&priv->lock);
 
   return sum;
@@ -240,6 +235,7 @@ restore_states (IOStreamPrivate *priv,
       if (only != NULL ? only == link : link->previous != IO_STREAM_STATE_CLOSED)
         link->state = link->previous;
     }
+  _io_stream_settle_state_locked (priv);
   g_mutex_unlock (&priv->lock);
 }
 
@@ -267,7 +263,7 @@ is_gone (IOStreamPrivate *priv,
   if (client != NULL)
     return link == NULL || link->epoch != epoch;
 
-  return priv->links->len == 0 || priv->session != epoch || rank (_io_stream_sum_states (priv)) < rank (target);
+  return priv->links->len == 0 || priv->session != epoch || rank (priv->state) < rank (target);
 }
 
 static gboolean
@@ -301,7 +297,6 @@ run_change (IOStream       *self,
       return TRUE;
     }
 
-  _io_stream_store_state (priv, sum);
   priv->changing = TRUE;
   done = run_method (self, sum, error);
   priv->changing = FALSE;

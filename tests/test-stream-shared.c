@@ -16,6 +16,7 @@ typedef struct {
   int                 n_stopped;
   int                 n_suspended;
   int                 n_told;       /* times that the state was told */
+  int                 over;
   gboolean            refuses;
 } Fixture;
 
@@ -410,6 +411,65 @@ test_stopped (Fixture       *fixture,
   g_assert_cmpuint (io_stream_connection_get_lost (fixture->clients[1]), ==, 0);
 }
 
+static gpointer
+sender_thread (gpointer data)
+{
+  Fixture *fixture = data;
+
+  while (!g_atomic_int_get (&fixture->over))
+    {
+      IOStreamBuffer *buffer = io_stream_acquire_buffer (fixture->stream, NULL);
+
+      if (buffer != NULL && !io_stream_send_buffer (fixture->stream, buffer, NULL))
+        io_stream_release_buffer (fixture->stream, buffer);
+    }
+
+  return NULL;
+}
+
+static void
+take_in_order (Fixture *fixture,
+               guint32 *next)
+{
+  IOStreamBufferQueueEntry entry;
+
+  while (io_stream_connection_dequeue_output_entry (fixture->clients[0], &entry))
+    {
+      g_assert_cmpuint (entry.sequence, ==, *next);
+      ++*next;
+      stream_util_return (fixture->clients[0], &entry);
+    }
+}
+
+/* What is sent while the only client suspends goes to it, or fails: nothing is
+ * sent to nobody. */
+static void
+test_nothing_between (Fixture       *fixture,
+                      gconstpointer  data)
+{
+  GThread *thread;
+  guint32 next = 0;
+
+  join_and_start (fixture, 0, IO_STREAM_DELIVERY_BLOCK);
+  io_stream_connection_set_notify_in_context (fixture->clients[0], FALSE);
+  thread = g_thread_new ("sender", sender_thread, fixture);
+  for (guint round = 0; round < 400; round++)
+    {
+      if (round % 2 == 0)
+        stream_util_assert_works (io_stream_connection_suspend (fixture->clients[0], NULL, err));
+      else
+        stream_util_assert_works (io_stream_connection_stop (fixture->clients[0], NULL, err));
+      take_in_order (fixture, &next);
+      stream_util_start (fixture->clients[0]);
+      take_in_order (fixture, &next);
+    }
+
+  g_atomic_int_set (&fixture->over, TRUE);
+  g_thread_join (thread);
+  take_in_order (fixture, &next);
+  g_assert_cmpuint (io_stream_connection_get_lost (fixture->clients[0]), ==, 0);
+}
+
 /* A client that blocks holds all back, and the owner hears who it is. */
 static void
 test_block (Fixture       *fixture,
@@ -673,6 +733,7 @@ main (int    argc,
   ADD ("seize", set_up, test_seize);
   ADD ("owner", set_up, test_owner);
   ADD ("stopped", set_up, test_stopped);
+  ADD ("nothing-between", set_up, test_nothing_between);
   ADD ("block", set_up, test_block);
   ADD ("come-and-go", set_up, test_come_and_go);
   ADD ("drop-newest", set_up, test_drop_newest);
