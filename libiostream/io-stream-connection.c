@@ -537,6 +537,10 @@ define_revoked (IOStreamConnectionClass *klass)
    * taken yet. Those need not be given back; which they are says
    * io_stream_connection_check_entry(), also before this is emitted.
    *
+   * To a program that waits by itself it comes when it has looked at the queue
+   * or at an entry and the context runs after that; one that runs no context
+   * asks io_stream_connection_get_revoked_count().
+   *
    * Since: 1.0
    */
   signals[SIGNAL_REVOKED] =
