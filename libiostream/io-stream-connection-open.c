@@ -110,8 +110,9 @@ handle_open (IOStreamConnection  *self,
     return fail_open (self, error, "the owner offers %u buffers", buffer_count);
   if (mode > IO_STREAM_MODE_INPUT_OUTPUT)
     return fail_open (self, error, "there is no mode %u", mode);
-  if (delivery > IO_STREAM_DELIVERY_LATEST)
-    return fail_open (self, error, "there is no delivery %u", delivery);
+  if (delivery != (guint32) priv->asked_delivery)
+    return fail_open (self, error, "the owner delivers in way %u, and way %u was asked for", delivery,
+                      (guint) priv->asked_delivery);
   if (fds == NULL || g_unix_fd_list_get_length (fds) != 3)
     return fail_open (self, error, "the owner sent %d descriptors in place of 3",
                       fds != NULL ? g_unix_fd_list_get_length (fds) : 0);
@@ -299,6 +300,7 @@ add_options (IOConnection *connection,
 {
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (IO_STREAM_CONNECTION (connection));
 
+  priv->asked_delivery = priv->delivery;
   if (priv->delivery != IO_STREAM_DELIVERY_BLOCK)
     g_variant_dict_insert (options, "delivery", "u", (guint32) priv->delivery);
   if (priv->replay > 0)

@@ -76,6 +76,7 @@ typedef struct {
   _Atomic gboolean      blocked;       /* the next entry is of one that is not known yet */
   IOStreamMode          opened_mode;   /* likewise */
   IOStreamDelivery      delivery;      /* of the next open */
+  IOStreamDelivery      asked_delivery; /* by the last one */
   guint                 replay;        /* likewise */
   guint                 held;
   guint64               revocation_seen; /* the word in the owner's page */

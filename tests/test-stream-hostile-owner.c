@@ -102,6 +102,12 @@ static const Lie lies[] = {
     .open_answer = "{'entry-count': <'4'>, 'buffer-count': <@t 2>, 'mode': <true>}" },
   { "open-answer/mode", IPC,
     .open_answer = "{'entry-count': <uint32 4>, 'buffer-count': <uint32 2>, 'mode': <uint32 3>}" },
+  { "open-answer/delivery/1", IPC, .open_answer = "{'entry-count': <uint32 4>, 'buffer-count': <uint32 2>, "
+    "'mode': <uint32 1>, 'delivery': <uint32 1>}" },
+  { "open-answer/delivery/3", IPC, .open_answer = "{'entry-count': <uint32 4>, 'buffer-count': <uint32 2>, "
+    "'mode': <uint32 1>, 'delivery': <uint32 3>}" },
+  { "open-answer/delivery/4294967295", IPC, .open_answer = "{'entry-count': <uint32 4>, 'buffer-count': <uint32 2>, "
+    "'mode': <uint32 1>, 'delivery': <uint32 4294967295>}" },
   { "entry-count/0", IPC, .open_answer = "{'entry-count': <uint32 0>, 'buffer-count': <uint32 2>, 'mode': <uint32 1>}" },
   { "entry-count/3", IPC, .entry_count = 3 },
   { "entry-count/8", IPC, .entry_count = 8 },
