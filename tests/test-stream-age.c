@@ -294,7 +294,6 @@ test_disconnect (Fixture       *fixture,
 static int
 run_client (const char *role)
 {
-  g_autoptr (GError) error = NULL;
   IOStreamConnection *client = stream_util_open ("age");
   IOStreamBufferQueueEntry taken, next;
   IOStreamConnectionPrivate *priv = _io_stream_connection_get_private (client);
