@@ -464,3 +464,57 @@ stream_util_return (IOStreamConnection             *client,
   g_assert_true (io_stream_connection_return_entry (client, entry, &error));
   g_assert_no_error (error);
 }
+
+/* Several clients of one stream, each NULL before it comes. */
+
+static inline void
+stream_util_hang_up (IOStreamConnection **client)
+{
+  io_connection_hang_up (IO_CONNECTION (*client));
+  stream_util_settle ();
+  g_assert_finalize_object (g_steal_pointer (client));
+}
+
+static inline void
+stream_util_end (IOWorkLoop          *loop,
+                 IOStream            *stream,
+                 IOStreamConnection **clients,
+                 guint                n_clients,
+                 guint                n_fds)
+{
+  for (guint i = 0; i < n_clients; i++)
+    if (clients[i] != NULL)
+      stream_util_hang_up (&clients[i]);
+  io_service_terminate (IO_SERVICE (stream));
+  stream_util_shut_down (loop);
+  g_assert_finalize_object (stream);
+  stream_util_finish_loop (loop);
+  g_assert_cmpuint (count_fds (), ==, n_fds);
+}
+
+/* Connects if it has not come yet. */
+static inline gboolean
+stream_util_try_open (IOStream            *stream,
+                      IOStreamConnection **client,
+                      IOStreamDelivery     delivery,
+                      guint                options,
+                      GError             **error)
+{
+  g_autoptr (GError) local_error = NULL;
+
+  if (*client == NULL)
+    *client = stream_util_connect (stream, &local_error);
+  g_assert_no_error (local_error);
+  io_stream_connection_set_delivery (*client, delivery);
+  g_assert_cmpint (io_stream_connection_get_delivery (*client), ==, delivery);
+
+  return io_connection_open (IO_CONNECTION (*client), options, NULL, error);
+}
+
+static inline void
+stream_util_assert_empty (IOStreamConnection *client)
+{
+  IOStreamBufferQueueEntry entry;
+
+  g_assert_false (io_stream_connection_dequeue_output_entry (client, &entry));
+}

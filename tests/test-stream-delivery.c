@@ -71,26 +71,10 @@ set_up_seven (Fixture       *fixture,
 }
 
 static void
-hang_up (Fixture *fixture,
-         guint    i)
-{
-  io_connection_hang_up (IO_CONNECTION (fixture->clients[i]));
-  stream_util_settle ();
-  g_assert_finalize_object (g_steal_pointer (&fixture->clients[i]));
-}
-
-static void
 tear_down (Fixture       *fixture,
            gconstpointer  data)
 {
-  for (guint i = 0; i < N_CLIENTS; i++)
-    if (fixture->clients[i] != NULL)
-      hang_up (fixture, i);
-  io_service_terminate (IO_SERVICE (fixture->stream));
-  stream_util_shut_down (fixture->loop);
-  g_assert_finalize_object (fixture->stream);
-  stream_util_finish_loop (fixture->loop);
-  g_assert_cmpuint (count_fds (), ==, fixture->n_fds);
+  stream_util_end (fixture->loop, fixture->stream, fixture->clients, N_CLIENTS, fixture->n_fds);
 }
 
 static void
@@ -99,13 +83,7 @@ join (Fixture          *fixture,
       IOStreamDelivery  delivery,
       guint             options)
 {
-  g_autoptr (GError) error = NULL;
-
-  if (fixture->clients[i] == NULL)
-    fixture->clients[i] = stream_util_connect (fixture->stream, &error);
-  g_assert_no_error (error);
-  io_stream_connection_set_delivery (fixture->clients[i], delivery);
-  stream_util_assert_works (io_connection_open (IO_CONNECTION (fixture->clients[i]), options, NULL, err));
+  stream_util_assert_works (stream_util_try_open (fixture->stream, &fixture->clients[i], delivery, options, err));
   stream_util_start (fixture->clients[i]);
 }
 
@@ -146,15 +124,6 @@ take_and_return (Fixture *fixture,
 
   take (fixture, i, number, &entry);
   stream_util_return (fixture->clients[i], &entry);
-}
-
-static void
-assert_empty (Fixture *fixture,
-              guint    i)
-{
-  IOStreamBufferQueueEntry entry;
-
-  g_assert_false (io_stream_connection_dequeue_output_entry (fixture->clients[i], &entry));
 }
 
 static guint64
@@ -237,12 +206,12 @@ test_latest (Fixture       *fixture,
   send_many (fixture, 0, 100);
   assert_dropped (fixture, 0, IO_STREAM_DROP_LATEST, 99);
   take_and_return (fixture, 0, 99);
-  assert_empty (fixture, 0);
+  stream_util_assert_empty (fixture->clients[0]);
   for (guint i = 100; i < 400; i += 3)
     {
       send_many (fixture, i, i + 3);
       take_and_return (fixture, 0, i + 2);
-      assert_empty (fixture, 0);
+      stream_util_assert_empty (fixture->clients[0]);
     }
   assert_dropped (fixture, 0, IO_STREAM_DROP_LATEST, 299);
   assert_lost (fixture, 0);
@@ -259,7 +228,7 @@ test_drop_oldest (Fixture       *fixture,
   assert_dropped (fixture, 0, IO_STREAM_DROP_OLDEST, 96);
   for (guint i = 96; i < 100; i++)
     take_and_return (fixture, 0, i);
-  assert_empty (fixture, 0);
+  stream_util_assert_empty (fixture->clients[0]);
 
   /* One that keeps up loses nothing. */
   for (guint i = 100; i < 400; i++)
@@ -287,7 +256,7 @@ test_greedy (Fixture       *fixture,
       take (fixture, 0, i, &held[i]);
     }
   send_many (fixture, 4, 54);
-  assert_empty (fixture, 0);
+  stream_util_assert_empty (fixture->clients[0]);
   assert_dropped (fixture, 0, IO_STREAM_DROP_ALLOWANCE, 50);
   assert_balance (fixture);
 
@@ -324,7 +293,7 @@ test_four (Fixture       *fixture,
   for (guint i = 0; i < 4; i++)
     {
       take_and_return (fixture, i, 60);
-      assert_empty (fixture, i);
+      stream_util_assert_empty (fixture->clients[i]);
       assert_lost (fixture, i);
     }
   assert_balance (fixture);
@@ -349,7 +318,7 @@ test_acquire (Fixture       *fixture,
   assert_balance (fixture);
   for (guint i = 0; i < n; i++)
     take (fixture, 0, 200 - n + i, &held[i]);
-  assert_empty (fixture, 0);
+  stream_util_assert_empty (fixture->clients[0]);
   if (n == N_BUFFERS)
     stream_util_assert_fails (io_stream_acquire_buffer (fixture->stream, err) != NULL, IO_STREAM_ERROR_NO_SPACE);
   for (guint i = 0; i < n; i++)
@@ -501,7 +470,7 @@ test_short_queue (Fixture       *fixture,
       take_and_return (fixture, 0, round + 2);
       take_and_return (fixture, 0, round + 3);
       take_and_return (fixture, 0, round + 4);
-      assert_empty (fixture, 0);
+      stream_util_assert_empty (fixture->clients[0]);
     }
   assert_balance (fixture);
 }
@@ -593,7 +562,7 @@ test_stop (Fixture       *fixture,
   take_and_return (fixture, 1, 9);
   for (guint i = 0; i < N_BUFFERS; i++)
     g_assert_nonnull (io_stream_acquire_buffer (fixture->stream, NULL));
-  assert_empty (fixture, 0);
+  stream_util_assert_empty (fixture->clients[0]);
   assert_dropped (fixture, 0, IO_STREAM_DROP_OLDEST, 9);
   for (guint i = 0; i < N_BUFFERS; i++)
     io_stream_release_buffer (fixture->stream, io_stream_get_buffer_with_id (fixture->stream, i));
@@ -646,10 +615,10 @@ test_last (Fixture       *fixture,
       g_assert_true (io_stream_connection_dequeue_output_entry (fixture->clients[0], &entry));
       g_assert_cmpuint (entry.sequence, ==, i);
     }
-  assert_empty (fixture, 0);
+  stream_util_assert_empty (fixture->clients[0]);
   g_assert_true (io_stream_connection_dequeue_output_entry (fixture->clients[1], &entry));
   g_assert_cmpuint (entry.sequence, ==, 9);
-  assert_empty (fixture, 1);
+  stream_util_assert_empty (fixture->clients[1]);
 }
 
 /* Buffers to be filled are taken back as well. */
@@ -737,7 +706,7 @@ test_come_and_go (Fixture       *fixture,
         }
       assert_balance (fixture);
       if (round % 4 == 0)
-        hang_up (fixture, i);
+        stream_util_hang_up (&fixture->clients[i]);
       else
         stream_util_close (fixture->clients[i]);
     }

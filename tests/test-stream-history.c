@@ -38,25 +38,15 @@ static void
 hang_up (Fixture *fixture,
          guint    i)
 {
-  io_connection_hang_up (IO_CONNECTION (fixture->clients[i]));
-  stream_util_settle ();
-  g_assert_finalize_object (g_steal_pointer (&fixture->clients[i]));
-  if (fixture->loop != NULL)
-    stream_util_catch_up (fixture->loop);
+  stream_util_hang_up (&fixture->clients[i]);
+  stream_util_catch_up (fixture->loop);
 }
 
 static void
 tear_down (Fixture       *fixture,
            gconstpointer  data)
 {
-  for (guint i = 0; i < N_CLIENTS; i++)
-    if (fixture->clients[i] != NULL)
-      hang_up (fixture, i);
-  io_service_terminate (IO_SERVICE (fixture->stream));
-  stream_util_shut_down (fixture->loop);
-  g_assert_finalize_object (fixture->stream);
-  stream_util_finish_loop (fixture->loop);
-  g_assert_cmpuint (count_fds (), ==, fixture->n_fds);
+  stream_util_end (fixture->loop, fixture->stream, fixture->clients, N_CLIENTS, fixture->n_fds);
 }
 
 static void
@@ -83,15 +73,6 @@ join (Fixture *fixture,
 {
   join_with (fixture, i, replay, IO_STREAM_OPEN_SHARED);
   stream_util_start (fixture->clients[i]);
-}
-
-static void
-assert_empty (Fixture *fixture,
-              guint    i)
-{
-  IOStreamBufferQueueEntry entry;
-
-  g_assert_false (io_stream_connection_dequeue_output_entry (fixture->clients[i], &entry));
 }
 
 /* It is there at once: nobody waits. */
@@ -128,7 +109,7 @@ take_range (Fixture *fixture,
 {
   for (guint32 number = first; number <= last; number++)
     take (fixture, i, number);
-  assert_empty (fixture, i);
+  stream_util_assert_empty (fixture->clients[i]);
 }
 
 /* The first client takes each. */
@@ -205,7 +186,7 @@ test_gives_way (Fixture       *fixture,
     }
   stream_util_assert_fails (io_stream_acquire_buffer (fixture->stream, err), IO_STREAM_ERROR_NO_SPACE);
   join (fixture, 1, 4);
-  assert_empty (fixture, 1);
+  stream_util_assert_empty (fixture->clients[1]);
   for (guint i = 0; i < N_BUFFERS; i++)
     io_stream_release_buffer (fixture->stream, buffers[i]);
 }
@@ -284,10 +265,10 @@ test_once (Fixture       *fixture,
   take_range (fixture, 1, 2, 4);
 
   stream_util_start (fixture->clients[1]);
-  assert_empty (fixture, 1);
+  stream_util_assert_empty (fixture->clients[1]);
   stream_util_assert_works (io_stream_connection_stop (fixture->clients[1], NULL, err));
   stream_util_start (fixture->clients[1]);
-  assert_empty (fixture, 1);
+  stream_util_assert_empty (fixture->clients[1]);
 
   stream_util_assert_works (io_stream_connection_stop (fixture->clients[1], NULL, err));
   send_many (fixture, 1);
@@ -304,7 +285,7 @@ test_once (Fixture       *fixture,
   stream_util_assert_works (io_stream_connection_suspend (fixture->clients[1], NULL, err));
   send_many (fixture, 2);
   stream_util_start (fixture->clients[1]);
-  assert_empty (fixture, 1);
+  stream_util_assert_empty (fixture->clients[1]);
 
   /* Another open starts from nothing. */
   stream_util_close (fixture->clients[1]);
@@ -320,13 +301,13 @@ test_session (Fixture       *fixture,
 {
   join_with (fixture, 0, 4, 0);
   stream_util_start (fixture->clients[0]);
-  assert_empty (fixture, 0);
+  stream_util_assert_empty (fixture->clients[0]);
   send_many (fixture, 3);
   stream_util_close (fixture->clients[0]);
 
   io_stream_release_buffer (fixture->stream, io_stream_acquire_buffer (fixture->stream, NULL));
   join_with (fixture, 1, 4, IO_STREAM_OPEN_EXCLUSIVE);
-  assert_empty (fixture, 1);
+  stream_util_assert_empty (fixture->clients[1]);
   stream_util_start (fixture->clients[1]);
   take_range (fixture, 1, 0, 2);
   g_assert_cmpuint (io_stream_connection_get_lost (fixture->clients[1]), ==, 0);
@@ -335,7 +316,7 @@ test_session (Fixture       *fixture,
   io_stream_clear_history (fixture->stream);
   io_stream_clear_history (fixture->stream);
   join (fixture, 2, 4);
-  assert_empty (fixture, 2);
+  stream_util_assert_empty (fixture->clients[2]);
   io_stream_set_history_count (fixture->stream, 0);
   io_stream_clear_history (fixture->stream);
 }
@@ -344,7 +325,7 @@ static void
 reopen_and_find_nothing (Fixture *fixture)
 {
   join (fixture, 1, 4);
-  assert_empty (fixture, 1);
+  stream_util_assert_empty (fixture->clients[1]);
   stream_util_close (fixture->clients[1]);
 }
 

@@ -116,26 +116,10 @@ set_up (Fixture       *fixture,
 }
 
 static void
-hang_up (Fixture *fixture,
-         guint    i)
-{
-  io_connection_hang_up (IO_CONNECTION (fixture->clients[i]));
-  stream_util_settle ();
-  g_assert_finalize_object (g_steal_pointer (&fixture->clients[i]));
-}
-
-static void
 tear_down (Fixture       *fixture,
            gconstpointer  data)
 {
-  for (guint i = 0; i < N_CLIENTS; i++)
-    if (fixture->clients[i] != NULL)
-      hang_up (fixture, i);
-  io_service_terminate (IO_SERVICE (fixture->stream));
-  stream_util_shut_down (fixture->loop);
-  g_assert_finalize_object (fixture->stream);
-  stream_util_finish_loop (fixture->loop);
-  g_assert_cmpuint (count_fds (), ==, fixture->n_fds);
+  stream_util_end (fixture->loop, fixture->stream, fixture->clients, N_CLIENTS, fixture->n_fds);
 }
 
 static gboolean
@@ -145,15 +129,7 @@ try_open (Fixture           *fixture,
           guint              options,
           GError           **error)
 {
-  g_autoptr (GError) local_error = NULL;
-
-  if (fixture->clients[i] == NULL)
-    fixture->clients[i] = stream_util_connect (fixture->stream, &local_error);
-  g_assert_no_error (local_error);
-  io_stream_connection_set_delivery (fixture->clients[i], delivery);
-  g_assert_cmpint (io_stream_connection_get_delivery (fixture->clients[i]), ==, delivery);
-
-  return io_connection_open (IO_CONNECTION (fixture->clients[i]), options, NULL, error);
+  return stream_util_try_open (fixture->stream, &fixture->clients[i], delivery, options, error);
 }
 
 static void
@@ -171,15 +147,6 @@ join_and_start (Fixture          *fixture,
 {
   join (fixture, i, delivery);
   stream_util_start (fixture->clients[i]);
-}
-
-static void
-assert_empty (Fixture *fixture,
-              guint    i)
-{
-  IOStreamBufferQueueEntry entry;
-
-  g_assert_false (io_stream_connection_dequeue_output_entry (fixture->clients[i], &entry));
 }
 
 /* Everybody gets everything, in one piece of memory, and it comes home once. */
@@ -280,7 +247,7 @@ test_states (Fixture       *fixture,
   g_assert_cmpint (io_stream_get_state (fixture->stream), ==, IO_STREAM_STATE_STOPPED);
 
   stream_util_start (fixture->clients[2]);
-  hang_up (fixture, 2);
+  stream_util_hang_up (&fixture->clients[2]);
   stream_util_catch_up (fixture->loop);
   g_assert_cmpint (g_atomic_int_get (&fixture->n_stopped), ==, 2);
   stream_util_close (fixture->clients[0]);
@@ -402,7 +369,7 @@ test_stopped (Fixture       *fixture,
       stream_util_take (fixture->clients[0], (guint8) i, &entry);
       stream_util_return (fixture->clients[0], &entry);
     }
-  assert_empty (fixture, 1);
+  stream_util_assert_empty (fixture->clients[1]);
 
   stream_util_start (fixture->clients[1]);
   stream_util_send (fixture->stream, 77);
@@ -517,7 +484,7 @@ test_come_and_go (Fixture       *fixture,
       if (i % 3 == 0)
         g_assert_true (io_stream_connection_dequeue_output_entry (fixture->clients[other], &entry));
       if (i % 4 == 0)
-        hang_up (fixture, other);
+        stream_util_hang_up (&fixture->clients[other]);
       else
         stream_util_close (fixture->clients[other]);
       for (guint k = 0; k < 3; k++)
@@ -551,7 +518,7 @@ test_drop_newest (Fixture       *fixture,
       stream_util_take (fixture->clients[1], (guint8) i, &entry);
       stream_util_return (fixture->clients[1], &entry);
     }
-  assert_empty (fixture, 1);
+  stream_util_assert_empty (fixture->clients[1]);
 
   stream_util_send (fixture->stream, 100);
   stream_util_take (fixture->clients[1], 100, &entry);
@@ -637,7 +604,7 @@ test_permitted (Fixture       *fixture,
   stream_util_assert_fails (try_open (fixture, 2, IO_STREAM_DELIVERY_DROP_NEWEST, IO_STREAM_OPEN_SHARED, err),
                             IO_STREAM_ERROR_NO_RESOURCES);
   for (guint i = 0; i < 3; i++)
-    hang_up (fixture, i);
+    stream_util_hang_up (&fixture->clients[i]);
   fixture->stream = g_steal_pointer (&old);
   io_service_terminate (IO_SERVICE (strict));
   stream_util_catch_up (loop);
