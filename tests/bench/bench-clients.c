@@ -30,8 +30,9 @@
 #define N_CROWD     64
 #define N_BUFFERS   64
 #define ALLOWANCE   32
-/* Of a paced owner, for each client: longer than a wake-up takes here. */
-#define REST_NS     100000
+/* Of a paced owner, for each client: several times what a wake-up takes here, so
+ * that all have their turn. */
+#define REST_NS     200000
 
 typedef enum {
   GOOD,
@@ -149,6 +150,14 @@ run_good (Bench *bench)
     pause ();
 }
 
+/* At any moment between two buffers. */
+static void
+crash (void)
+{
+  g_usleep ((gulong) g_random_int_range (0, N_CROWD * REST_NS / 1000));
+  kill (getpid (), SIGKILL);
+}
+
 /* It is killed when all is over. */
 static void
 run_bad (Bench *bench)
@@ -163,7 +172,7 @@ run_bad (Bench *bench)
       io_stream_connection_wait (connection, -1, NULL, NULL);
       while (io_stream_connection_dequeue_output_entry (connection, &entry))
         if (kind_of (bench, bench->place) == CRASHING)
-          kill (getpid (), SIGKILL);
+          crash ();
         else
           take (bench, connection, &entry);
     }
