@@ -75,6 +75,5 @@ gboolean   _io_channel_offer     (IOChannel            *self,
  * for everybody who has a copy of it. Safe in a callback, and twice. */
 void       _io_channel_close     (IOChannel            *self,
                                   GBytes               *last_words);
-gboolean   _io_channel_is_open   (IOChannel            *self);
 
 G_END_DECLS

@@ -596,9 +596,3 @@ _io_channel_close (IOChannel *self,
   g_socket_close (self->socket, NULL);
   g_clear_object (&self->socket);
 }
-
-gboolean
-_io_channel_is_open (IOChannel *self)
-{
-  return self->socket != NULL;
-}

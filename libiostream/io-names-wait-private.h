@@ -20,8 +20,7 @@ void         _io_names_wait_free       (IONamesWait   *self);
 /* Did something happen since the last time? A hint: it may be for nothing. Any
  * thread. */
 gboolean     _io_names_wait_take       (IONamesWait   *self);
-/* As if something happened, now or later. Any thread. */
-void         _io_names_wait_poke       (IONamesWait   *self);
+/* As if something happened, after a time. Any thread. */
 void         _io_names_wait_poke_after (IONamesWait   *self,
                                         guint          msec);
 /* Becomes ready when something happens; NULL for none. Borrowed until then. */

@@ -351,14 +351,6 @@ _io_names_wait_take (IONamesWait *self)
   return touched;
 }
 
-void
-_io_names_wait_poke (IONamesWait *self)
-{
-  G_GNUC_UNUSED g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&lock);
-
-  touch (self);
-}
-
 static gboolean
 timer_cb (gpointer user_data)
 {

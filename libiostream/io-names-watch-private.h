@@ -24,8 +24,6 @@ typedef gboolean (*IONamesWatchFunc) (GPtrArray *names,
  * if that cannot be done. In a forked child the source ends. */
 GSource *_io_names_watch_new (const char  *directory,
                               GError     **error);
-/* For tests: FALSE if it looks at intervals. */
-gboolean _io_names_watch_is_told (GSource *source);
 /* For tests: makes new watches look at intervals. */
 extern gboolean _io_names_watch_without_inotify;
 

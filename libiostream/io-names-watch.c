@@ -193,9 +193,3 @@ _io_names_watch_new (const char  *directory,
 
   return g_steal_pointer (&source);
 }
-
-gboolean
-_io_names_watch_is_told (GSource *source)
-{
-  return ((NamesWatch *) source)->wd >= 0;
-}
