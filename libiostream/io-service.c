@@ -316,8 +316,9 @@ io_service_finalize (GObject *object)
   G_OBJECT_CLASS (io_service_parent_class)->finalize (object);
 }
 
+/* How others reach it. */
 static void
-install_properties (GObjectClass *object_class)
+define_ways_in (void)
 {
   /**
    * IOService:name:
@@ -343,6 +344,27 @@ install_properties (GObjectClass *object_class)
     g_param_spec_object ("work-loop", NULL, NULL, IO_TYPE_WORK_LOOP,
                          G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
                          G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
+  /**
+   * IOService:socket-mode:
+   *
+   * Who can reach the socket of the name, as the mode of its file: 0600, its
+   * user alone; 0660, also the group of the process; 0666, everybody. The
+   * directory must let them through as well, and #IOService::authorize decides
+   * about who comes.
+   *
+   * Since: 1.0
+   */
+  properties[PROP_SOCKET_MODE] =
+    g_param_spec_uint ("socket-mode", NULL, NULL, 0, 0777, DEFAULT_SOCKET_MODE,
+                       G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
+                       G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
+}
+
+static void
+install_properties (GObjectClass *object_class)
+{
+  define_ways_in ();
+
   /**
    * IOService:registered:
    *
@@ -375,20 +397,6 @@ install_properties (GObjectClass *object_class)
   properties[PROP_CLOSE_TIMEOUT] =
     g_param_spec_int64 ("close-timeout", NULL, NULL, -1, G_MAXINT64, DEFAULT_CLOSE_TIMEOUT,
                         G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
-  /**
-   * IOService:socket-mode:
-   *
-   * Who can reach the socket of the name, as the mode of its file: 0600, its
-   * user alone; 0660, also the group of the process; 0666, everybody. The
-   * directory must let them through as well, and #IOService::authorize decides
-   * about who comes.
-   *
-   * Since: 1.0
-   */
-  properties[PROP_SOCKET_MODE] =
-    g_param_spec_uint ("socket-mode", NULL, NULL, 0, 0777, DEFAULT_SOCKET_MODE,
-                       G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY |
-                       G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
 
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }
