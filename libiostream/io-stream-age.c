@@ -236,47 +236,6 @@ check_age (IOStream *self)
     }
 }
 
-static gboolean
-age_dispatch (GSource     *source,
-              GSourceFunc  callback,
-              gpointer     user_data)
-{
-  g_autoptr (IOStream) self = g_weak_ref_get (user_data);
-
-  if (self != NULL)
-    check_age (self);
-
-  return G_SOURCE_CONTINUE;
-}
-
-static GSourceFuncs age_funcs = { NULL, NULL, age_dispatch, NULL, NULL, NULL };
-
-static void
-weak_ref_free (gpointer data)
-{
-  g_weak_ref_clear (data);
-  g_free (data);
-}
-
-static gboolean
-never_cb (gpointer user_data)
-{
-  return G_SOURCE_CONTINUE;
-}
-
-static void
-make_source_locked (IOStream        *self,
-                    IOStreamPrivate *priv)
-{
-  GWeakRef *weak_ref = g_new0 (GWeakRef, 1);
-
-  g_weak_ref_init (weak_ref, self);
-  priv->age_source = g_source_new (&age_funcs, sizeof (GSource));
-  g_source_set_static_name (priv->age_source, "[iostream] age of loans");
-  g_source_set_callback (priv->age_source, never_cb, weak_ref, weak_ref_free);
-  g_source_attach (priv->age_source, _io_service_get_context (IO_SERVICE (self)));
-}
-
 void
 _io_stream_drop_age (IOStreamPrivate *priv)
 {
@@ -294,7 +253,7 @@ begin_limit_locked (IOStream        *self,
   guint n_held = 0;
 
   if (priv->age_source == NULL)
-    make_source_locked (self, priv);
+    priv->age_source = _io_stream_new_source (self, "[iostream] age of loans", check_age);
   priv->watches_age = TRUE;
 
   for (guint i = 0; i < priv->links->len; i++)

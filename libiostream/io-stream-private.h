@@ -391,6 +391,11 @@ GVariant        *_io_stream_make_sync_bell  (IOStream      *self,
 void             _io_stream_class_init_properties (GObjectClass *klass);
 
 /* The object (io-stream.c) */
+/* A source of the stream's context that calls @func with the stream, as long as
+ * there is one, when its ready time has come. */
+GSource         *_io_stream_new_source      (IOStream      *self,
+                                             const char    *name,
+                                             void         (*func) (IOStream *self));
 void             _io_stream_announce_input  (IOStream      *self,
                                              guint32        token);
 void             _io_stream_announce_memory (IOStream      *self);

@@ -206,54 +206,17 @@ _io_stream_clear_row_locked (IOStreamPrivate *priv,
 
 /* --- in the thread of the stream -------------------------------------------- */
 
-static gboolean
-later_cb (gpointer user_data)
+static void
+later_due (IOStream *self)
 {
-  g_autoptr (IOStream) self = g_weak_ref_get (user_data);
-  IOStreamPrivate *priv;
+  IOStreamPrivate *priv = _io_stream_get_private (self);
 
-  if (self == NULL)
-    return G_SOURCE_REMOVE;
-
-  priv = _io_stream_get_private (self);
   g_mutex_lock (&priv->lock);
   priv->counts.due = FALSE;
   if (priv->counts.later != NULL)
     g_source_set_ready_time (priv->counts.later, -1);
   _io_stream_publish_locked (priv, TRUE);
   g_mutex_unlock (&priv->lock);
-
-  return G_SOURCE_CONTINUE;
-}
-
-static gboolean
-dispatch_later (GSource     *source,
-                GSourceFunc  callback,
-                gpointer     user_data)
-{
-  return callback (user_data);
-}
-
-static void
-weak_free (gpointer data)
-{
-  g_weak_ref_clear (data);
-  g_free (data);
-}
-
-static GSource *
-make_later (IOStream *self)
-{
-  static GSourceFuncs funcs = { .dispatch = dispatch_later };
-  GSource *source = g_source_new (&funcs, sizeof (GSource));
-  GWeakRef *weak = g_new0 (GWeakRef, 1);
-
-  g_weak_ref_init (weak, self);
-  g_source_set_callback (source, later_cb, weak, weak_free);
-  g_source_set_static_name (source, "IOStream statistics");
-  g_source_attach (source, _io_service_get_context (IO_SERVICE (self)));
-
-  return source;
 }
 
 static IOStatisticsView *
@@ -288,7 +251,7 @@ add_view (IOStream  *self,
     }
 
   if (priv->counts.later == NULL)
-    priv->counts.later = make_later (self);
+    priv->counts.later = _io_stream_new_source (self, "[iostream] statistics", later_due);
   if (priv->counts.views == NULL)
     priv->counts.views = g_ptr_array_new_with_free_func ((GDestroyNotify) view_unref);
   g_ptr_array_add (priv->counts.views, view);

@@ -6,6 +6,7 @@
 
 #include "io-enum-types.h"
 #include "io-fork-private.h"
+#include "io-service-private.h"
 #include "io-stream-user-client.h"
 
 /**
@@ -273,6 +274,48 @@ _io_stream_check_process (IOStream  *self,
   g_set_error (error, IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_OPEN,
                "Stream “%s” belongs to the parent process", io_service_get_name (IO_SERVICE (self)));
   return FALSE;
+}
+
+typedef struct {
+  GSource   source;
+  GWeakRef  stream;
+  void    (*func) (IOStream *self);
+} StreamSource;
+
+static gboolean
+source_dispatch (GSource     *source,
+                 GSourceFunc  callback,
+                 gpointer     user_data)
+{
+  StreamSource *self = (StreamSource *) source;
+  g_autoptr (IOStream) stream = g_weak_ref_get (&self->stream);
+
+  if (stream != NULL)
+    self->func (stream);
+
+  return stream != NULL;
+}
+
+static void
+source_finalize (GSource *source)
+{
+  g_weak_ref_clear (&((StreamSource *) source)->stream);
+}
+
+GSource *
+_io_stream_new_source (IOStream    *self,
+                       const char  *name,
+                       void       (*func) (IOStream *self))
+{
+  static GSourceFuncs funcs = { .dispatch = source_dispatch, .finalize = source_finalize };
+  GSource *source = g_source_new (&funcs, sizeof (StreamSource));
+
+  g_weak_ref_init (&((StreamSource *) source)->stream, self);
+  ((StreamSource *) source)->func = func;
+  g_source_set_static_name (source, name);
+  g_source_attach (source, _io_service_get_context (IO_SERVICE (self)));
+
+  return source;
 }
 
 static void
