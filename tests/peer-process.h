@@ -158,6 +158,14 @@ peer_finish (Peer *self)
   g_assert_cmpint (WEXITSTATUS (status), ==, 0);
 }
 
+/* For those that wait for one more order. */
+static inline void
+peer_end (Peer *self)
+{
+  peer_order (self, "end");
+  peer_finish (self);
+}
+
 /* Stops it, and returns when it stands still. */
 static inline void
 peer_freeze (Peer *self)

@@ -54,13 +54,6 @@ run_owner (void)
 }
 
 static void
-end_peer (Peer *peer)
-{
-  peer_order (peer, "end");
-  peer_finish (peer);
-}
-
-static void
 keep_result_cb (GObject      *source,
                 GAsyncResult *result,
                 gpointer      user_data)
@@ -109,7 +102,7 @@ test_later (Fixture       *fixture,
   stream_util_close (client);
   g_assert_finalize_object (client);
   peer_expect (peer, "ready");
-  end_peer (peer);
+  peer_end (peer);
 }
 
 /* Chosen before there is anybody to choose from. */
@@ -147,7 +140,7 @@ test_shared (Fixture       *fixture,
     }
   g_clear_object (&result);
   peer_expect (peer, "ready");
-  end_peer (peer);
+  peer_end (peer);
 }
 
 static gpointer
@@ -175,7 +168,7 @@ test_blocking (Fixture       *fixture,
 
   g_thread_join (thread);
   peer_expect (peer, "ready");
-  end_peer (peer);
+  peer_end (peer);
 }
 
 /* It is there: nobody waits. Exclusively means what it ever meant. */
@@ -206,7 +199,7 @@ test_there (Fixture       *fixture,
   g_assert_finalize_object (plain);
 
   g_assert_finalize_object (client);
-  end_peer (peer);
+  peer_end (peer);
 }
 
 static void
@@ -346,7 +339,7 @@ test_fork (Fixture       *fixture,
   g_assert_no_error (error);
   g_assert_finalize_object (client);
   peer_expect (peer, "ready");
-  end_peer (peer);
+  peer_end (peer);
 }
 
 #define ADD(path, data, func) g_test_add (path, Fixture, data, set_up, func, tear_down)

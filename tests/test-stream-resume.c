@@ -136,13 +136,6 @@ spawn (const char *role)
   return peer;
 }
 
-static void
-end_peer (Peer *peer)
-{
-  peer_order (peer, "end");
-  peer_finish (peer);
-}
-
 /* The client. */
 
 typedef struct {
@@ -310,7 +303,7 @@ test_kill_blocking (Fixture       *fixture,
 
   stream_util_close (client);
   g_assert_finalize_object (client);
-  end_peer (peer);
+  peer_end (peer);
 }
 
 static void
@@ -341,7 +334,7 @@ test_kill_main_loop (Fixture       *fixture,
 
   io_connection_hang_up (IO_CONNECTION (client));
   g_assert_finalize_object (client);
-  end_peer (peer);
+  peer_end (peer);
 }
 
 /* A loop that knows nothing of GLib. */
@@ -376,7 +369,7 @@ test_kill_foreign (Fixture       *fixture,
     }
 
   g_assert_finalize_object (client);
-  end_peer (peer);
+  peer_end (peer);
 }
 
 /* An end in good order is one too; what was not started is not started. */
@@ -389,7 +382,7 @@ test_terminate (Fixture       *fixture,
   g_autoptr (GError) error = NULL;
 
   stream_util_assert_works (io_stream_connection_stop (client, NULL, err));
-  end_peer (peer);
+  peer_end (peer);
   stream_util_iterate_until (fixture->n_disconnected == 1);
   g_assert_no_error (fixture->error);
   g_assert_true (io_stream_connection_is_waiting (client));
@@ -421,7 +414,7 @@ test_terminate (Fixture       *fixture,
   g_assert_cmpint (io_stream_connection_get_state (client), ==, IO_STREAM_STATE_SUSPENDED);
 
   g_assert_finalize_object (client);
-  end_peer (peer);
+  peer_end (peer);
 }
 
 /* Entries of the last owner that come home late mean nothing to the next one,
@@ -465,7 +458,7 @@ test_late_entries (Fixture       *fixture,
   g_assert_null (io_connection_get_error (IO_CONNECTION (client)));
 
   g_assert_finalize_object (client);
-  end_peer (peer);
+  peer_end (peer);
   g_assert_cmpuint (((const guint64 *) io_memory_map_peek_address (map))[1], ==, payload_word (0, 1));
   g_clear_object (&map);
 }
@@ -539,7 +532,7 @@ test_ends (Fixture       *fixture,
       stream_util_settle ();
       g_assert_cmpuint (fixture->n_resumed, ==, 0);
       g_assert_finalize_object (client);
-      end_peer (peer);
+      peer_end (peer);
     }
 }
 
@@ -583,7 +576,7 @@ test_cancel (Fixture       *fixture,
   peer = spawn ("owner");
   take_of_generation (client, 2);
   g_assert_finalize_object (client);
-  end_peer (peer);
+  peer_end (peer);
 }
 
 /* Looks only, and gets there all the same. */
@@ -604,7 +597,7 @@ test_look_only (Fixture       *fixture,
   while (io_stream_connection_get_generation (client) < 2);
 
   g_assert_finalize_object (client);
-  end_peer (peer);
+  peer_end (peer);
 }
 
 /* Another try would be answered the same way. */
@@ -634,7 +627,7 @@ test_wrong_class (Fixture       *fixture,
   g_assert_cmpuint (io_stream_connection_get_generation (client), ==, 1);
 
   g_assert_finalize_object (client);
-  end_peer (peer);
+  peer_end (peer);
 }
 
 static void
@@ -652,7 +645,7 @@ test_refused (Fixture       *fixture,
   g_assert_error (io_connection_get_error (IO_CONNECTION (client)), IO_STREAM_ERROR, IO_STREAM_ERROR_NOT_PERMITTED);
 
   g_assert_finalize_object (client);
-  end_peer (peer);
+  peer_end (peer);
 }
 
 /* Somebody else was quicker. */
@@ -672,7 +665,7 @@ test_taken (Fixture       *fixture,
 
   g_assert_finalize_object (client);
   g_assert_finalize_object (other);
-  end_peer (peer);
+  peer_end (peer);
 }
 
 /* An owner that ends each connection is not asked for ever, and does not keep
@@ -689,7 +682,7 @@ test_kicked (Fixture       *fixture,
   peer = spawn ("kicker");
   stream_util_iterate_until (fixture->n_disconnected > 0);
   stream_util_settle ();
-  end_peer (peer);
+  peer_end (peer);
   peer = spawn ("owner");
   g_signal_connect (client, "output-available", G_CALLBACK (output_cb), fixture);
   stream_util_iterate_until (fixture->n_output > 0);
@@ -697,7 +690,7 @@ test_kicked (Fixture       *fixture,
   g_assert_cmpuint (generation, >=, 2);
 
   g_assert_finalize_object (client);
-  end_peer (peer);
+  peer_end (peer);
 }
 
 /* Somebody has the name again and again, and never answers. */
@@ -732,7 +725,7 @@ test_come_and_go (Fixture       *fixture,
   stream_util_iterate_until (fixture->n_resumed == 1);
   g_assert_cmpuint (fixture->generation, ==, 2);
   g_assert_finalize_object (client);
-  end_peer (peer);
+  peer_end (peer);
 }
 
 static void
@@ -764,7 +757,7 @@ test_fork (Fixture       *fixture,
   stream_util_iterate_until (fixture->n_resumed == 1);
   take_of_generation (client, 2);
   g_assert_finalize_object (client);
-  end_peer (peer);
+  peer_end (peer);
 }
 
 /* What has no name to come back under ends with its owner. */
@@ -812,7 +805,7 @@ test_end_within (Fixture       *fixture,
   stream_util_settle ();
   g_assert_cmpuint (fixture->n_resumed, ==, 0);
   g_assert_finalize_object (client);
-  end_peer (peer);
+  peer_end (peer);
 }
 
 #define ADD(path, data, func) g_test_add (path, Fixture, data, set_up, func, tear_down)
